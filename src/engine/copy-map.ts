@@ -1,0 +1,175 @@
+/**
+ * One bit a block: copied or not ("copy map 140" of the method's first description).
+ *
+ * Sparse, because the blocks of a process spread over 2^35 numbers: leaves of 2^15 bits appear where a bit is
+ * set. The bits live in memory that the machine may supply, a leaf at a time.
+ */
+
+const LEAF_BITS = 1 << 15;
+const LEAF_WORDS = LEAF_BITS / 32;
+
+/** Supplies the memory of one leaf: `words` zeroed 32-bit words. */
+export type LeafSupply = (words: number) => Uint32Array;
+
+const fromHeap: LeafSupply = (words) => new Uint32Array(words);
+
+/**
+ * A sparse set of block numbers.
+ *
+ * @example
+ * const map = new CopyMap();
+ * map.set(34_359_738_367);
+ * map.nextClear(34_359_738_367, 34_359_738_369); // 34_359_738_368
+ */
+export class CopyMap {
+  readonly #supply: LeafSupply;
+  readonly #leaves = new Map<number, Uint32Array>();
+  #lastKey = -1;
+  #lastLeaf: Uint32Array | undefined;
+  #size = 0;
+
+  constructor(supply: LeafSupply = fromHeap) {
+    this.#supply = supply;
+  }
+
+  /** how many bits are set */
+  get size(): number {
+    return this.#size;
+  }
+
+  has(block: number): boolean {
+    const leaf = this.#leaf(Math.floor(block / LEAF_BITS));
+    if (leaf === undefined) return false;
+    const bit = block % LEAF_BITS;
+    return (leaf[bit >>> 5]! & (1 << (bit & 31))) !== 0;
+  }
+
+  /** Sets a bit; false if it was set already. */
+  set(block: number): boolean {
+    const leaf = this.#leafToWrite(Math.floor(block / LEAF_BITS));
+    const bit = block % LEAF_BITS;
+    const word = leaf[bit >>> 5]!;
+    const mask = 1 << (bit & 31);
+    if ((word & mask) !== 0) return false;
+    leaf[bit >>> 5] = word | mask;
+    this.#size++;
+    return true;
+  }
+
+  /** Clears a bit; false if it was clear already. */
+  clear(block: number): boolean {
+    const leaf = this.#leaf(Math.floor(block / LEAF_BITS));
+    if (leaf === undefined) return false;
+    const bit = block % LEAF_BITS;
+    const word = leaf[bit >>> 5]!;
+    const mask = 1 << (bit & 31);
+    if ((word & mask) === 0) return false;
+    leaf[bit >>> 5] = word & ~mask;
+    this.#size--;
+    return true;
+  }
+
+  /** Sets `count` bits from `first` on; returns how many were clear. */
+  setRange(first: number, count: number): number {
+    const before = this.#size;
+    const end = first + count;
+    let block = first;
+    while (block < end) {
+      const bit = block % LEAF_BITS;
+      const leaf = this.#leafToWrite(Math.floor(block / LEAF_BITS));
+      const stop = Math.min(LEAF_BITS, bit + (end - block));
+      this.#size += fill(leaf, bit, stop);
+      block += stop - bit;
+    }
+    return this.#size - before;
+  }
+
+  /** The first clear bit in [from, end), or `end`. */
+  nextClear(from: number, end: number): number {
+    let block = from;
+    while (block < end) {
+      const leaf = this.#leaf(Math.floor(block / LEAF_BITS));
+      if (leaf === undefined) return block;
+      const bit = block % LEAF_BITS;
+      const found = scan(leaf, bit, 0xffff_ffff);
+      block += found - bit;
+      if (found < LEAF_BITS) break;
+    }
+    return Math.min(block, end);
+  }
+
+  /** The first set bit in [from, end), or `end`. */
+  nextSet(from: number, end: number): number {
+    let block = from;
+    while (block < end) {
+      const leaf = this.#leaf(Math.floor(block / LEAF_BITS));
+      const bit = block % LEAF_BITS;
+      if (leaf === undefined) {
+        block += LEAF_BITS - bit;
+        continue;
+      }
+      const found = scan(leaf, bit, 0);
+      block += found - bit;
+      if (found < LEAF_BITS) break;
+    }
+    return Math.min(block, end);
+  }
+
+  #leaf(key: number): Uint32Array | undefined {
+    if (key === this.#lastKey) return this.#lastLeaf;
+    const leaf = this.#leaves.get(key);
+    if (leaf !== undefined) this.#remember(key, leaf);
+    return leaf;
+  }
+
+  #leafToWrite(key: number): Uint32Array {
+    let leaf = this.#leaf(key);
+    if (leaf === undefined) {
+      leaf = this.#supply(LEAF_WORDS);
+      this.#leaves.set(key, leaf);
+      this.#remember(key, leaf);
+    }
+    return leaf;
+  }
+
+  #remember(key: number, leaf: Uint32Array): void {
+    this.#lastKey = key;
+    this.#lastLeaf = leaf;
+  }
+}
+
+/** Sets bits [from, to) of a leaf, whole words at a time; returns how many were clear. */
+function fill(leaf: Uint32Array, from: number, to: number): number {
+  let added = 0;
+  for (let bit = from; bit < to; ) {
+    const index = bit >>> 5;
+    const low = bit & 31;
+    const high = Math.min(32, low + (to - bit));
+    const mask = (high === 32 ? 0xffff_ffff : (1 << high) - 1) & ~((1 << low) - 1);
+    const missing = mask & ~leaf[index]!;
+    if (missing !== 0) {
+      leaf[index] = leaf[index]! | mask;
+      added += missing === -1 ? 32 : popCount(missing);
+    }
+    bit += high - low;
+  }
+  return added;
+}
+
+/** The first bit at or after `from` whose word differs from `skip` at that bit, or LEAF_BITS. */
+function scan(leaf: Uint32Array, from: number, skip: 0 | 0xffff_ffff): number {
+  let index = from >>> 5;
+  let wanted = ((leaf[index]! ^ skip) >>> (from & 31)) << (from & 31);
+  while (wanted === 0) {
+    index++;
+    if (index === LEAF_WORDS) return LEAF_BITS;
+    wanted = leaf[index]! ^ skip;
+  }
+  return index * 32 + (31 - Math.clz32(wanted & -wanted));
+}
+
+function popCount(word: number): number {
+  let bits = word - ((word >>> 1) & 0x5555_5555);
+  bits = (bits & 0x3333_3333) + ((bits >>> 2) & 0x3333_3333);
+  return (((bits + (bits >>> 4)) & 0x0f0f_0f0f) * 0x0101_0101) >>> 24;
+}

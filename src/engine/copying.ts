@@ -1,0 +1,68 @@
+import { type Context, invariant } from './context.ts';
+
+/** Why a block is copied; the statistics keep them apart. */
+export type Purpose = 'initial' | 'trapped' | 'swept';
+
+/**
+ * Copies what is not copied yet in a range, and marks it. The order is the method's: the copy is whole in the
+ * staging memory before its bit is set, and the bit is set before anybody may release the block.
+ *
+ * @returns false where the staging memory had no room; what was copied by then is marked, and the rest can be
+ *   asked for again
+ */
+export function copyRange(context: Context, first: number, count: number, purpose: Purpose): boolean {
+  const { copied, storage } = context;
+  const end = first + count;
+  let block = copied.nextClear(first, end);
+  while (block < end) {
+    const stop = Math.min(copied.nextSet(block, end), block + storage.largestOpen);
+    const offset = storage.open(stop - block, purpose !== 'swept');
+    if (offset < 0) return false;
+    copyRun(context, block, stop - block, offset, purpose);
+    block = copied.nextClear(stop, end);
+  }
+  return true;
+}
+
+function copyRun(context: Context, first: number, count: number, offset: number, purpose: Purpose): void {
+  const { machine, storage, outcome, copied } = context;
+  outcome.clear();
+  machine.copy(first, count, storage.staging, offset, outcome);
+  let expected = first;
+  for (let run = 0; run < outcome.length; run++) {
+    const runFirst = outcome.firsts[run]!;
+    const runCount = outcome.counts[run]!;
+    invariant(runFirst === expected, 'a copy left blocks out');
+    expected += runCount;
+    keep(context, run, offset + (runFirst - first) * machine.blockBytes, purpose);
+    invariant(copied.setRange(runFirst, runCount) === runCount, 'a block was copied twice');
+  }
+  invariant(expected === first + count, 'a copy ended early');
+  storage.close(offset);
+}
+
+function keep(context: Context, run: number, offset: number, purpose: Purpose): void {
+  const { storage, statistics, outcome } = context;
+  const first = outcome.firsts[run]!;
+  const count = outcome.counts[run]!;
+  switch (outcome.contents[run]!) {
+    case 'lost':
+      context.lost.add(first, count);
+      statistics.lost += count;
+      return;
+    case 'absent':
+      return;
+    case 'zero':
+      storage.storeZero(first, count);
+      statistics.zero += count;
+      return;
+    case 'unreliable':
+      context.unreliable.add(first, count);
+      statistics.unreliable += count;
+      break;
+    case 'content':
+      break;
+  }
+  storage.store(first, count, offset);
+  statistics[purpose] += count;
+}
