@@ -1,0 +1,150 @@
+/** Files by descriptor. Functions return the result or a negative errno unless their comment says that they throw. */
+
+import { AT_FDCWD, AT_SYMLINK_FOLLOW, O_CLOEXEC, O_DIRECTORY, O_RDONLY, RENAME_NOREPLACE } from './abi.ts';
+import { ERRNO } from './errno.ts';
+import { check } from './failure.ts';
+import { statfs } from './layouts.ts';
+import { type Memory, scratch } from './memory.ts';
+import { errno, libc } from './native.ts';
+
+/** open(2), tried again when a signal interrupts it (possible on FIFOs, network file systems). */
+export function openFile(path: string, flags: number, mode = 0): number {
+  for (;;) {
+    const fd = libc.openat(AT_FDCWD, path, flags, mode);
+    if (fd >= 0) return fd;
+    const error = errno();
+    if (error !== ERRNO.EINTR) return -error;
+  }
+}
+
+/** close(2). On Linux the descriptor is gone whatever it returns, EINTR included: never try again. */
+export function closeFile(fd: number): number {
+  return libc.close(fd) < 0 ? -errno() : 0;
+}
+
+/** read(2): one read, tried again on EINTR only; may be short. */
+export function readFile(fd: number, address: number, length: number): number {
+  for (;;) {
+    const count = libc.read(fd, address, length);
+    if (count >= 0) return count;
+    const error = errno();
+    if (error !== ERRNO.EINTR) return -error;
+  }
+}
+
+/** pread(2): one read, tried again on EINTR only; may be short. */
+export function readFileAt(fd: number, address: number, length: number, offset: number): number {
+  for (;;) {
+    const count = libc.pread(fd, address, length, offset);
+    if (count >= 0) return count;
+    const error = errno();
+    if (error !== ERRNO.EINTR) return -error;
+  }
+}
+
+/** Writes all of it at `offset`. Returns `length` or a negative errno, after which part may have been written. */
+export function writeFileAt(fd: number, address: number, length: number, offset: number): number {
+  let done = 0;
+  while (done < length) {
+    const count = libc.pwrite(fd, address + done, length - done, offset + done);
+    if (count > 0) {
+      done += count;
+      continue;
+    }
+    const error = count === 0 ? ERRNO.EIO : errno();
+    if (error !== ERRNO.EINTR) return -error;
+  }
+  return length;
+}
+
+/** write(2): one write, tried again on EINTR only; may be short. */
+export function writeFile(fd: number, address: number, length: number): number {
+  for (;;) {
+    const count = libc.write(fd, address, length);
+    if (count >= 0) return count;
+    const error = errno();
+    if (error !== ERRNO.EINTR) return -error;
+  }
+}
+
+/** ftruncate(2) */
+export function truncateFile(fd: number, lengthBytes: number): number {
+  return retried(() => libc.ftruncate(fd, lengthBytes));
+}
+
+/** fallocate(2) */
+export function allocateFile(fd: number, mode: number, offset: number, length: number): number {
+  return retried(() => libc.fallocate(fd, mode, offset, length));
+}
+
+/** fsync(2): an error is reported once and the data may be gone; never try again but for EINTR. */
+export function syncFile(fd: number): number {
+  return retried(() => libc.fsync(fd));
+}
+
+/** Gives the file of `fd` (opened with O_TMPFILE) a name, which must not exist (-EEXIST). */
+export function linkFile(fd: number, path: string): number {
+  // by /proc, since AT_EMPTY_PATH asks for CAP_DAC_READ_SEARCH (open(2), O_TMPFILE)
+  return retried(() => libc.linkat(AT_FDCWD, `/proc/self/fd/${fd}`, AT_FDCWD, path, AT_SYMLINK_FOLLOW));
+}
+
+/** Renames to a name that must not exist (-EEXIST); -EINVAL where the file system cannot promise that. */
+export function renameFileExclusive(from: string, to: string): number {
+  return retried(() => libc.renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE));
+}
+
+/** Removes a name. */
+export function unlinkFile(path: string): number {
+  return retried(() => libc.unlinkat(AT_FDCWD, path, 0));
+}
+
+/** Makes the names in a directory durable. */
+export function syncDirectory(path: string): number {
+  const fd = openFile(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return fd;
+  const result = syncFile(fd);
+  closeFile(fd);
+  return result;
+}
+
+/** fcntl(2) with an integer argument. */
+export function controlFile(fd: number, command: number, argument: number): number {
+  return retried(() => libc.fcntl(fd, command, argument));
+}
+
+/** What a file system has left. */
+export interface FileSystemSpace {
+  /** magic number of its type, linux/magic.h */
+  readonly type: number;
+  readonly blockBytes: number;
+  /** what an unprivileged user may still take */
+  readonly availableBytes: number;
+}
+
+let statfsMemory: Memory | undefined;
+
+/** Free space of the file system of `fd`. Throws. */
+export function fileSystemSpace(fd: number): FileSystemSpace {
+  statfsMemory ??= scratch(statfs.sizeBytes);
+  const memory = statfsMemory;
+  check(
+    retried(() => libc.fstatfs(fd, memory.address)),
+    'ask for free space',
+    'fstatfs',
+  );
+  const blockBytes = memory.word(statfs.at.f_bsize);
+  return {
+    type: memory.word(statfs.at.f_type),
+    blockBytes,
+    availableBytes: memory.word(statfs.at.f_bavail) * blockBytes,
+  };
+}
+
+function retried(call: () => number): number {
+  for (;;) {
+    const result = call();
+    if (result >= 0) return result;
+    const error = errno();
+    if (error !== ERRNO.EINTR) return -error;
+  }
+}
