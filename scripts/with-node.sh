@@ -1,10 +1,13 @@
 #!/bin/sh
 # Runs a script of this project under the Node that the project pins (devDependency `node`),
-# whatever Node >= 20 the machine has. Installs the dependencies first where they are missing.
+# whatever Node >= 20 the machine has. Installs the dependencies first where they are missing
+# or are not those of package-lock.json (compared by content: a checkout changes every time stamp).
 set -eu
 cd "$(dirname "$0")/.."
-if [ ! -x node_modules/node/bin/node ] || [ package-lock.json -nt node_modules/.package-lock.json ]; then
+installed=node_modules/.livecore-lock.json
+if [ ! -x node_modules/node/bin/node ] || ! cmp -s package-lock.json "$installed"; then
   echo "livecore: installing dependencies (npm ci)" >&2
   npm ci --no-fund --no-audit --loglevel=error >&2
+  cp package-lock.json "$installed"
 fi
 exec node_modules/node/bin/node "$@"

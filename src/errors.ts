@@ -68,7 +68,10 @@ export class LivecoreError extends Error implements ErrorFields {
   readonly cure?: string;
 
   constructor(code: ErrorCode, message: string, fields: ErrorFields = {}, cause?: unknown) {
-    super(fields.cure === undefined ? message : `${message}; ${fields.cure}`, cause === undefined ? undefined : { cause });
+    super(
+      fields.cure === undefined ? message : `${message}; ${fields.cure}`,
+      cause === undefined ? undefined : { cause },
+    );
     this.code = code;
     Object.assign(this, fields);
   }

@@ -1,0 +1,138 @@
+/**
+ * How livecore speaks, all of it: data goes to stdout, talk to stderr, and how it ended into the exit status.
+ *
+ * Nothing else in the command line writes to a stream. Colours appear only on a terminal and without NO_COLOR
+ * (https://no-color.org), both of which `styleText` knows. With --json, stdout is JSON lines.
+ */
+import { styleText } from 'node:util';
+import { LivecoreError } from '../errors.ts';
+
+/** How a command ended. */
+export type Ending = 'whole' | 'failed' | 'usage' | 'incomplete' | 'interrupted';
+
+/** The exit status of each ending, and what the help says of it. */
+export const exitStatuses: Readonly<Record<Ending, readonly [status: number, meaning: string]>> = {
+  whole: [0, 'done; every byte that the core shows is of T0'],
+  failed: [1, 'failed; no core was left behind'],
+  usage: [2, 'wrong usage'],
+  incomplete: [3, 'done, but something is unreliable or lost; the core lists what'],
+  interrupted: [130, 'interrupted; the target runs on, no core was left behind'],
+};
+
+/** The ending that an error leads to; docs/errors.md has the same table by code. */
+export function endingOf(error: unknown): Ending {
+  if (!(error instanceof LivecoreError)) return 'failed';
+  if (error.code === 'USAGE') return 'usage';
+  return error.code === 'CANCELLED' ? 'interrupted' : 'failed';
+}
+
+/** A stream to speak into; process.stdout and process.stderr are such. */
+export type Stream = NodeJS.WritableStream & { readonly isTTY?: boolean; readonly columns?: number };
+
+/** What the voice is told by the options of a command. */
+export interface Manner {
+  /** JSON lines instead of words */
+  readonly json?: boolean;
+  /** only data, warnings and errors */
+  readonly quiet?: boolean;
+  /** stdout carries a core, so JSON lines go to stderr, where nothing else is said */
+  readonly coreOnStdout?: boolean;
+}
+
+/** Speaks in the manner that the options ask for. */
+export class Voice {
+  readonly #stdout: Stream;
+  readonly #stderr: Stream;
+  #manner: Manner = {};
+  #lineIsOpen = false;
+
+  constructor(stdout: Stream, stderr: Stream) {
+    this.#stdout = stdout;
+    this.#stderr = stderr;
+    // Whoever reads us may stop reading (`livecore show FILE | head`). That is no failure of ours, and must
+    // not end a dump in its middle: what is said from then on is dropped.
+    for (const stream of [stdout, stderr]) stream.on('error', ignoreClosedPipe);
+  }
+
+  adopt(manner: Manner): void {
+    this.#manner = manner;
+  }
+
+  get isJson(): boolean {
+    return this.#manner.json === true;
+  }
+
+  /** whether a line on stderr can be written over */
+  get isLive(): boolean {
+    return this.#stderr.isTTY === true && process.env['TERM'] !== 'dumb' && !this.isJson;
+  }
+
+  /** What the command was asked for. */
+  data(text: string): void {
+    this.#stdout.write(text.endsWith('\n') ? text : `${text}\n`);
+  }
+
+  /** One JSON line, where JSON was asked for; nothing otherwise. Addresses (bigint) become 0x strings. */
+  record(value: { readonly type: string; readonly [field: string]: unknown } | object): void {
+    if (!this.isJson) return;
+    const stream = this.#manner.coreOnStdout ? this.#stderr : this.#stdout;
+    stream.write(
+      `${JSON.stringify(value, (_key, field) => (typeof field === 'bigint' ? hex(field) : field))}\n`,
+    );
+  }
+
+  /** Something worth knowing. */
+  say(text: string): void {
+    if (!this.#manner.quiet && !this.isJson) this.#line(text);
+  }
+
+  /** Something that needs care: shown even with --quiet. */
+  warn(text: string): void {
+    if (this.isJson) this.record({ type: 'notice', text });
+    else this.#line(`${styleText('yellow', 'note:', { stream: this.#stderr })} ${text}`);
+  }
+
+  /** Why nothing came of it. */
+  fail(error: unknown): void {
+    if (this.isJson) this.record({ type: 'error', ...plain(error) });
+    else this.#line(`${styleText('red', 'livecore:', { stream: this.#stderr })} ${describe(error)}`);
+  }
+
+  /** A line that the next one overwrites, where `isLive`. */
+  flash(text: string): void {
+    if (this.#manner.quiet || !this.isLive) return;
+    this.#stderr.write(`\r${text.slice(0, (this.#stderr.columns ?? 80) - 1)}\u001b[K`);
+    this.#lineIsOpen = true;
+  }
+
+  /** Clears the overwritten line. */
+  settle(): void {
+    if (this.#lineIsOpen) this.#stderr.write('\r\u001b[K');
+    this.#lineIsOpen = false;
+  }
+
+  #line(text: string): void {
+    this.settle();
+    this.#stderr.write(`${text}\n`);
+  }
+}
+
+function ignoreClosedPipe(error: NodeJS.ErrnoException): void {
+  if (error.code !== 'EPIPE') throw error;
+}
+
+function plain(error: unknown): { code: string; message: string } {
+  if (error instanceof LivecoreError) return error.toJSON();
+  return { code: 'UNEXPECTED', message: describe(error) };
+}
+
+/** An error of ours speaks for itself; any other is a fault of livecore, and its stack is the report. */
+function describe(error: unknown): string {
+  if (error instanceof LivecoreError) return error.message;
+  const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  return `this should not have happened, please report it: ${stack}`;
+}
+
+function hex(value: bigint): string {
+  return `0x${value.toString(16)}`;
+}
