@@ -1,0 +1,116 @@
+/**
+ * Where each byte of memory stands in a core file. The file is: one page with the ELF header, the memory that has
+ * content, and the tail (headers.ts). So the place of a block is known at T0, before anything else is.
+ */
+import { hex } from '../../bytes/hex.ts';
+import { LivecoreError } from '../../errors.ts';
+import { PAGE_BYTES } from './elf.ts';
+
+/** One mapping of the process at T0. */
+export interface CoreSegment {
+  /** first address, a multiple of 4096 */
+  readonly start: bigint;
+  /** address past the end, a multiple of 4096 */
+  readonly end: bigint;
+  /** PF_R | PF_W | PF_X */
+  readonly flags: number;
+  /** the file holds its content; if not, debuggers take it from the file that is mapped there, if any is */
+  readonly stored: boolean;
+}
+
+/**
+ * Lays out a core file.
+ *
+ * @param segments ordered by address, not overlapping
+ * @example
+ * const layout = layoutCore(segments);
+ * file.write(block, layout.fileOffset(address)); // any order, any length up to layout.contiguousBytes(address)
+ * const tail = coreTail(layout, content, missing);
+ * file.write(tail.bytes, layout.tailOffset);
+ * file.write(coreHead(layout, tail), 0);
+ */
+export function layoutCore(segments: readonly CoreSegment[]): CoreLayout {
+  return new CoreLayout(segments);
+}
+
+/**
+ * The map from address to file offset. Addresses are numbers here, exact for every page of x86-64. What follows
+ * each other in memory follows each other in the file, also across segments. Its methods allocate nothing.
+ */
+export class CoreLayout {
+  readonly segments: readonly CoreSegment[];
+  /** where the tail begins: a multiple of 4096; up to here the file is head and memory */
+  readonly tailOffset: number;
+  // runs of touching stored segments
+  readonly #starts: Float64Array;
+  readonly #ends: Float64Array;
+  readonly #offsets: Float64Array;
+  #last = 0;
+
+  constructor(segments: readonly CoreSegment[]) {
+    this.segments = segments;
+    const starts: number[] = [];
+    const ends: number[] = [];
+    const offsets: number[] = [];
+    let offset = PAGE_BYTES;
+    let before = 0n;
+    for (const segment of segments) {
+      requireOrder(segment, before);
+      before = segment.end;
+      if (!segment.stored) continue;
+      const start = Number(segment.start);
+      if (ends.at(-1) === start) ends[ends.length - 1] = Number(segment.end);
+      else {
+        starts.push(start);
+        ends.push(Number(segment.end));
+        offsets.push(offset);
+      }
+      offset += Number(segment.end - segment.start);
+    }
+    this.tailOffset = offset;
+    this.#starts = Float64Array.from(starts);
+    this.#ends = Float64Array.from(ends);
+    this.#offsets = Float64Array.from(offsets);
+  }
+
+  /** The file offset of a byte of memory, or -1 where no segment stores it. */
+  fileOffset(address: number): number {
+    const run = this.#find(address);
+    return run < 0 ? -1 : this.#offsets[run]! + (address - this.#starts[run]!);
+  }
+
+  /** How many bytes from `address` on stand in one piece of the file; 0 where no segment stores it. */
+  contiguousBytes(address: number): number {
+    const run = this.#find(address);
+    return run < 0 ? 0 : this.#ends[run]! - address;
+  }
+
+  /** The run of stored segments that holds an address, or -1. The sweep asks for the same one again and again. */
+  #find(address: number): number {
+    const last = this.#last;
+    if (address >= this.#starts[last]! && address < this.#ends[last]!) return last;
+    let low = 0;
+    let high = this.#starts.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (this.#ends[middle]! <= address) low = middle + 1;
+      else high = middle;
+    }
+    if (low === this.#starts.length || this.#starts[low]! > address) return -1;
+    this.#last = low;
+    return low;
+  }
+}
+
+function requireOrder(segment: CoreSegment, before: bigint): void {
+  const aligned = segment.start % BigInt(PAGE_BYTES) === 0n && segment.end % BigInt(PAGE_BYTES) === 0n;
+  if (aligned && segment.start >= before && segment.end > segment.start) return;
+  const range = `${hex(segment.start)}-${hex(segment.end)}`;
+  throw new LivecoreError(
+    'INVARIANT',
+    `laying out a core: segment ${range} is empty, unaligned or out of order`,
+    {
+      address: segment.start,
+    },
+  );
+}
