@@ -84,6 +84,21 @@ export class CopyMap {
     return this.#size - before;
   }
 
+  /** Clears `count` bits from `first` on; returns how many were set. Leaves that are not there stay away. */
+  clearRange(first: number, count: number): number {
+    const before = this.#size;
+    const end = first + count;
+    let block = first;
+    while (block < end) {
+      const bit = block % LEAF_BITS;
+      const stop = Math.min(LEAF_BITS, bit + (end - block));
+      const leaf = this.#leaf(Math.floor(block / LEAF_BITS));
+      if (leaf !== undefined) this.#size -= drain(leaf, bit, stop);
+      block += stop - bit;
+    }
+    return before - this.#size;
+  }
+
   /** The first clear bit in [from, end), or `end`. */
   nextClear(from: number, end: number): number {
     let block = from;
@@ -145,15 +160,37 @@ function fill(leaf: Uint32Array, from: number, to: number): number {
     const index = bit >>> 5;
     const low = bit & 31;
     const high = Math.min(32, low + (to - bit));
-    const mask = (high === 32 ? 0xffff_ffff : (1 << high) - 1) & ~((1 << low) - 1);
+    const mask = maskOf(low, high);
     const missing = mask & ~leaf[index]!;
     if (missing !== 0) {
       leaf[index] = leaf[index]! | mask;
-      added += missing === -1 ? 32 : popCount(missing);
+      added += popCount(missing);
     }
     bit += high - low;
   }
   return added;
+}
+
+/** Clears bits [from, to) of a leaf, whole words at a time; returns how many were set. */
+function drain(leaf: Uint32Array, from: number, to: number): number {
+  let taken = 0;
+  for (let bit = from; bit < to; ) {
+    const index = bit >>> 5;
+    const low = bit & 31;
+    const high = Math.min(32, low + (to - bit));
+    const there = maskOf(low, high) & leaf[index]!;
+    if (there !== 0) {
+      leaf[index] = leaf[index]! & ~there;
+      taken += popCount(there);
+    }
+    bit += high - low;
+  }
+  return taken;
+}
+
+/** A word whose bits [low, high) are set. */
+function maskOf(low: number, high: number): number {
+  return (high === 32 ? 0xffff_ffff : (1 << high) - 1) & ~((1 << low) - 1);
 }
 
 /** The first bit at or after `from` whose word differs from `skip` at that bit, or LEAF_BITS. */

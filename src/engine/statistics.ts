@@ -25,7 +25,7 @@ export class Statistics {
 const SUB_BUCKETS = 16;
 const BUCKETS = 40 * SUB_BUCKETS;
 
-/** Durations in ns, in buckets 1/16 of a power of two wide: quantiles to 6%, no allocation. */
+/** Durations in ns up to some hours, in buckets 1/16 of a power of two wide: quantiles to 6%, no allocation. */
 export class Histogram {
   readonly #buckets = new Float64Array(BUCKETS);
   count = 0;
@@ -58,6 +58,7 @@ function bucketOf(ns: number): number {
 
 function upperEnd(index: number): number {
   if (index < SUB_BUCKETS) return index;
+  if (index === BUCKETS - 1) return Number.POSITIVE_INFINITY;
   const exponent = Math.floor(index / SUB_BUCKETS) + 3;
   return 2 ** exponent * (1 + ((index % SUB_BUCKETS) + 1) / SUB_BUCKETS);
 }
