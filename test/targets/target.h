@@ -21,11 +21,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#define KIB 1024ull
-#define MIB (1024ull * KIB)
-#define GIB (1024ull * MIB)
-#define MS 1000000ull /* nanoseconds */
-#define PAGE 4096ull
+#define KIB 1024ul
+#define MIB (1024ul * KIB)
+#define GIB (1024ul * MIB)
+#define MS 1000000ul /* nanoseconds */
+#define PAGE 4096ul
 
 /* Keeps the compiler from moving memory accesses; x86 keeps the order of stores itself (SDM vol. 3, 9.2.2). */
 #define BARRIER() __asm__ volatile("" ::: "memory")

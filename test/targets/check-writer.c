@@ -1,0 +1,134 @@
+/*
+ * Compares an image of a writer's memory, word for word, with what its plan says that memory held at one instant.
+ *
+ *   check-writer --plan "..." --file CORE    with lines "ADDRESS OFFSET SIZE" on stdin: what the file holds where
+ *
+ * Prints {words, wrong, stale, future, foreign, inflight, absent, examples, counters:[[begin,end],...]}.
+ * The instant is the one that the counters in the image name.
+ */
+#include "verify.h"
+#include <fcntl.h>
+#include <pthread.h>
+
+#define WORKERS 2
+
+struct segment {
+  uint64_t address, offset, size;
+};
+
+static struct plan plan;
+static struct image image;
+static struct segment *segments;
+static size_t segment_count;
+static int file;
+static uint64_t next_extent;
+
+struct worker {
+  pthread_t thread;
+  struct tally tally;
+  uint64_t absent;
+};
+
+static int by_address(const void *a, const void *b) {
+  uint64_t x = ((const struct segment *)a)->address, y = ((const struct segment *)b)->address;
+  return (x > y) - (x < y);
+}
+
+static void read_segments(void) {
+  size_t room = 0;
+  struct segment s;
+  while (scanf("%lu %lu %lu", &s.address, &s.offset, &s.size) == 3) {
+    if (segment_count == room) segments = realloc(segments, (room = room * 2 + 64) * sizeof s);
+    if (!segments) die("realloc");
+    segments[segment_count++] = s;
+  }
+  qsort(segments, segment_count, sizeof *segments, by_address);
+}
+
+/* The first segment that ends after `address`. */
+static size_t find_segment(uint64_t address) {
+  size_t low = 0, high = segment_count;
+  while (low < high) {
+    size_t middle = (low + high) / 2;
+    if (segments[middle].address + segments[middle].size <= address) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+static void read_file(void *to, uint64_t size, uint64_t offset) {
+  for (uint64_t done = 0; done < size;) {
+    ssize_t got = pread(file, (char *)to + done, size - done, (off_t)(offset + done));
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) die("reading %lu bytes at offset %lu of the image", size, offset);
+    done += (uint64_t)got;
+  }
+}
+
+/* Checks what the image holds of [address, address + size), which is the words from `word` on. */
+static void check_range(struct worker *w, uint64_t address, uint64_t word, uint64_t size, uint64_t *buffer) {
+  uint64_t done = 0;
+  for (size_t i = find_segment(address); done < size; i++) {
+    uint64_t at = address + done;
+    if (i == segment_count || segments[i].address >= address + size) break;
+    if (segments[i].address > at) {
+      w->absent += (segments[i].address - at) / 8;
+      done = segments[i].address - address;
+      at = segments[i].address;
+    }
+    uint64_t inside = at - segments[i].address, many = segments[i].size - inside;
+    if (many > size - done) many = size - done;
+    read_file(buffer, many, segments[i].offset + inside);
+    verify_words(&image, word + done / 8, many / 8, buffer, &w->tally);
+    done += many;
+  }
+  w->absent += (size - done) / 8;
+}
+
+static void *work(void *argument) {
+  struct worker *w = argument;
+  uint64_t *buffer = malloc(plan.extent), per_extent = plan.extent / 8;
+  if (!buffer) die("malloc");
+  for (uint64_t e; (e = __atomic_fetch_add(&next_extent, 1, __ATOMIC_RELAXED)) < plan.extents;)
+    check_range(w, word_address(&plan, e * per_extent), e * per_extent, plan.extent, buffer);
+  free(buffer);
+  return NULL;
+}
+
+static struct counters *read_counters(void) {
+  uint64_t size = plan.threads * sizeof(struct counters);
+  struct counters *all = malloc(size);
+  size_t i = find_segment(plan.counters);
+  if (i == segment_count || segments[i].address > plan.counters) die("the image lacks the counters");
+  read_file(all, size, segments[i].offset + plan.counters - segments[i].address);
+  return all;
+}
+
+int main(int argc, char **argv) {
+  (void)argc;
+  only_options(argv, "--plan --file");
+  plan = read_plan(option(argv, "plan", ""));
+  file = open(option(argv, "file", ""), O_RDONLY);
+  if (file < 0) die("opening the image");
+  read_segments();
+  struct counters *counters = read_counters();
+  image = make_image(&plan, counters);
+  struct worker workers[WORKERS] = {0}, all = {0};
+  for (int i = 0; i < WORKERS; i++)
+    if ((errno = pthread_create(&workers[i].thread, NULL, work, &workers[i]))) die("pthread_create");
+  for (int i = 0; i < WORKERS; i++) {
+    pthread_join(workers[i].thread, NULL);
+    add_tally(&all.tally, &workers[i].tally);
+    all.absent += workers[i].absent;
+  }
+  uint64_t broken = 0; /* counters that no single instant can show */
+  printf("{\"counters\":[");
+  for (uint64_t t = 0; t < plan.threads; t++) {
+    if (counters[t].begin - counters[t].end > 1) broken++;
+    printf("%s[%lu,%lu]", t ? "," : "", counters[t].begin, counters[t].end);
+  }
+  printf("],\"brokenCounters\":%lu,\"absent\":%lu,", broken, all.absent);
+  print_tally(&all.tally);
+  printf("}\n");
+  return 0;
+}
