@@ -141,6 +141,13 @@ export const RENAME_NOREPLACE = 1;
 export const FALLOC_FL_KEEP_SIZE = 1;
 export const FALLOC_FL_PUNCH_HOLE = 2;
 
+// ---- unistd.h
+export const SEEK_SET = 0;
+
+// ---- linux/stat.h
+export const STATX_SIZE = 0x200;
+export const STATX_DIOALIGN = 0x2000;
+
 // ---- linux/userfaultfd.h
 export const UFFD_API = 0xaa;
 export const UFFD_USER_MODE_ONLY = 1;
@@ -277,9 +284,8 @@ export const SIGSTOP = 19;
 export const SIGTSTP = 20;
 export const SIGTTIN = 21;
 export const SIGTTOU = 22;
-export const SIG_BLOCK = 0;
-export const SIG_UNBLOCK = 1;
-export const SIG_SETMASK = 2;
+export const SIG_DFL = 0;
+export const SIG_IGN = 1;
 export const SIGEV_SIGNAL = 0;
 
 // ---- linux/sched.h

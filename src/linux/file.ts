@@ -1,9 +1,18 @@
 /** Files by descriptor. Functions return the result or a negative errno unless their comment says that they throw. */
 
-import { AT_FDCWD, AT_SYMLINK_FOLLOW, O_CLOEXEC, O_DIRECTORY, O_RDONLY, RENAME_NOREPLACE } from './abi.ts';
+import {
+  AT_EMPTY_PATH,
+  AT_FDCWD,
+  AT_SYMLINK_FOLLOW,
+  O_CLOEXEC,
+  O_DIRECTORY,
+  O_RDONLY,
+  RENAME_NOREPLACE,
+  STATX_DIOALIGN,
+} from './abi.ts';
 import { ERRNO } from './errno.ts';
 import { check } from './failure.ts';
-import { statfs } from './layouts.ts';
+import { statfs, statx } from './layouts.ts';
 import { type Memory, scratch } from './memory.ts';
 import { errno, libc } from './native.ts';
 
@@ -138,6 +147,23 @@ export function fileSystemSpace(fd: number): FileSystemSpace {
     blockBytes,
     availableBytes: memory.word(statfs.at.f_bavail) * blockBytes,
   };
+}
+
+let statxMemory: Memory | undefined;
+
+/**
+ * What O_DIRECT asks of the address and of the position and length: the larger of both in bytes; 0 when the file has no
+ * O_DIRECT, or a negative errno. Kernels before 6.1 and some file systems do not say: -ENODATA.
+ */
+export function directAlignment(fd: number): number {
+  statxMemory ??= scratch(statx.sizeBytes);
+  const memory = statxMemory;
+  const result = retried(() => libc.statx(fd, '', AT_EMPTY_PATH, STATX_DIOALIGN, memory.address));
+  if (result < 0) return result;
+  if ((memory.uint32[statx.at.stx_mask >>> 2]! & STATX_DIOALIGN) === 0) return -ERRNO.ENODATA;
+  const forMemory = memory.uint32[statx.at.stx_dio_mem_align >>> 2]!;
+  const forOffset = memory.uint32[statx.at.stx_dio_offset_align >>> 2]!;
+  return Math.max(forMemory, forOffset);
 }
 
 function retried(call: () => number): number {

@@ -341,3 +341,43 @@ export const robustListHead: Struct<typeof robustListHeadFields> = struct(
   24,
   robustListHeadFields,
 );
+
+const direntFields = {
+  d_ino: 'u64',
+  d_off: 'i64',
+  d_reclen: 'u16',
+  d_type: 'u8',
+  d_name: 256,
+  _pad0: 5,
+} as const;
+/** dirent.h, as getdents64(2) gives it, each record cut to d_reclen */
+export const dirent: Struct<typeof direntFields> = struct('struct dirent64', 280, direntFields);
+
+const statxFields = {
+  stx_mask: 'u32',
+  stx_blksize: 'u32',
+  stx_attributes: 'u64',
+  stx_nlink: 'u32',
+  stx_uid: 'u32',
+  stx_gid: 'u32',
+  stx_mode: 'u16',
+  __spare0: 2,
+  stx_ino: 'u64',
+  stx_size: 'u64',
+  stx_blocks: 'u64',
+  stx_attributes_mask: 'u64',
+  stx_atime: 16,
+  stx_btime: 16,
+  stx_ctime: 16,
+  stx_mtime: 16,
+  stx_rdev_major: 'u32',
+  stx_rdev_minor: 'u32',
+  stx_dev_major: 'u32',
+  stx_dev_minor: 'u32',
+  stx_mnt_id: 'u64',
+  stx_dio_mem_align: 'u32',
+  stx_dio_offset_align: 'u32',
+  __spare3: 96,
+} as const;
+/** linux/stat.h */
+export const statx: Struct<typeof statxFields> = struct('struct statx', 256, statxFields);

@@ -43,6 +43,9 @@ const PROTOTYPES = {
   unlinkat: 'int unlinkat(int directory, const char *path, int flags)',
   renameat2:
     'int renameat2(int fromDirectory, const char *from, int toDirectory, const char *to, uint flags)',
+  lseek: 'int64_t lseek(int fd, int64_t offset, int whence)',
+  getdents64: 'int64_t getdents64(int fd, uintptr_t buffer, size_t length)',
+  statx: 'int statx(int directory, const char *path, int flags, uint mask, uintptr_t buffer)',
   fstatfs: 'int fstatfs(int fd, uintptr_t buffer)',
   memfd_create: 'int memfd_create(const char *name, uint flags)',
   // processes
@@ -52,12 +55,13 @@ const PROTOTYPES = {
   setsid: 'int setsid()',
   prctl: 'int prctl(int option, uintptr_t a, uintptr_t b, uintptr_t c, uintptr_t d)',
   prlimit: 'int prlimit(int pid, int resource, uintptr_t newLimit, uintptr_t oldLimit)',
+  getpriority: 'int getpriority(int which, int who)',
   setpriority: 'int setpriority(int which, int who, int priority)',
   sched_setaffinity: 'int sched_setaffinity(int pid, size_t size, uintptr_t mask)',
   sched_getaffinity: 'int sched_getaffinity(int pid, size_t size, uintptr_t mask)',
+  sched_getscheduler: 'int sched_getscheduler(int pid)',
   sched_setscheduler: 'int sched_setscheduler(int pid, int policy, uintptr_t parameter)',
-  // glibc's own set is 128 bytes; it clears its internal signals 32 and 33 from what it passes on, which is wanted
-  sigprocmask: 'int sigprocmask(int how, uintptr_t set, uintptr_t old)',
+  signal: 'int64_t signal(int signal, uintptr_t handler)',
   // time and waiting
   clock_gettime: 'int clock_gettime(int clock, uintptr_t time)',
   ppoll: 'int ppoll(uintptr_t fds, size_t count, uintptr_t timeout, uintptr_t mask)',
