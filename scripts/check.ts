@@ -18,6 +18,7 @@ const ok = await runSteps({
   'tsc: what is published': command(node, tsc, '-p', 'tsconfig.build.json', '--noEmit'),
   'architecture: arrows, koffi, constants, paths': command(node, '--test', 'test/architecture/*.test.ts'),
   'documents that must be there': documents,
+  'table of rights is up to date': command(node, 'scripts/rights.ts', '--check'),
   'man page is up to date': command(node, 'scripts/man.ts', '--check'),
   'man page is well formed': manPage(),
   'samples of the documents run': runSamples,
