@@ -20,6 +20,8 @@ export interface WriterCheck {
   readonly absent: number;
   /** threads whose two counters no single instant can show */
   readonly brokenCounters: number;
+  /** threads that did a write whose cause, a write of another thread, the image lacks (writers with a lead) */
+  readonly causeless: number;
   /** [begin, end] of each thread */
   readonly counters: readonly (readonly [number, number])[];
   /** the first wrong words */

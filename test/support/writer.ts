@@ -25,6 +25,8 @@ export interface WriterOptions extends ChildOptions {
   /** percent of the pages that start untouched */
   readonly empty?: number;
   readonly child?: 'none' | 'idle' | 'write';
+  /** causal order between the threads; the first is at most this many writes ahead of the last */
+  readonly lead?: number;
   readonly gapUs?: number;
   /** static against musl */
   readonly musl?: boolean;
@@ -161,10 +163,17 @@ function makeWriter(child: Child<WriterReady>): Writer {
 
 /** See PLAN_FIELDS of pattern.h for the order. */
 function planRanges(plan: string): { address: bigint; size: bigint }[] {
-  const fields = plan.trim().split(' ').map(BigInt) as [bigint, bigint, bigint, bigint, bigint, bigint];
-  const [, base, extent, stride, extents, threads] = fields;
-  const countersSize = ((threads * 64n + PAGE - 1n) / PAGE) * PAGE;
-  const counters = { address: fields.at(-1)!, size: countersSize };
+  const fields = plan.trim().split(' ').map(BigInt);
+  const [, base, extent, stride, extents, threads] = fields as [
+    bigint,
+    bigint,
+    bigint,
+    bigint,
+    bigint,
+    bigint,
+  ];
+  const [countersAt, countersStep] = fields.slice(11) as [bigint, bigint];
+  const counters = { address: countersAt, size: ((threads * countersStep + PAGE - 1n) / PAGE) * PAGE };
   if (stride === extent) return [{ address: base, size: extent * extents }, counters];
   const pieces = Array.from({ length: Number(extents) }, (_, i) => ({
     address: base + BigInt(i) * stride,

@@ -3,7 +3,7 @@
  *
  *   check-writer --plan "..." --file CORE    with lines "ADDRESS OFFSET SIZE" on stdin: what the file holds where
  *
- * Prints {words, wrong, stale, future, foreign, inflight, absent, examples, counters:[[begin,end],...]}.
+ * Prints {words, wrong, stale, future, foreign, inflight, absent, brokenCounters, causeless, examples, counters}.
  * The instant is the one that the counters in the image name.
  */
 #include "verify.h"
@@ -96,11 +96,14 @@ static void *work(void *argument) {
 }
 
 static struct counters *read_counters(void) {
-  uint64_t size = plan.threads * sizeof(struct counters);
-  struct counters *all = malloc(size);
-  size_t i = find_segment(plan.counters);
-  if (i == segment_count || segments[i].address > plan.counters) die("the image lacks the counters");
-  read_file(all, size, segments[i].offset + plan.counters - segments[i].address);
+  struct counters *all = calloc(plan.threads, sizeof *all);
+  if (!all) die("calloc");
+  for (uint64_t t = 0; t < plan.threads; t++) {
+    uint64_t address = plan.counters + t * plan.counters_step;
+    size_t i = find_segment(address);
+    if (i == segment_count || segments[i].address > address) die("the image lacks the counters of thread %lu", t);
+    read_file(&all[t], sizeof *all, segments[i].offset + address - segments[i].address);
+  }
   return all;
 }
 
@@ -127,7 +130,12 @@ int main(int argc, char **argv) {
     if (counters[t].begin - counters[t].end > 1) broken++;
     printf("%s[%lu,%lu]", t ? "," : "", counters[t].begin, counters[t].end);
   }
-  printf("],\"brokenCounters\":%lu,\"absent\":%lu,", broken, all.absent);
+  uint64_t causeless = 0; /* threads with an effect whose cause the image lacks */
+  for (uint64_t t = 0; t < plan.threads; t++) {
+    uint64_t cause, k;
+    if (causal_order(&plan, t, counters[t].begin, &cause, &k)) causeless += counters[cause].begin < k;
+  }
+  printf("],\"brokenCounters\":%lu,\"causeless\":%lu,\"absent\":%lu,", broken, causeless, all.absent);
   print_tally(&all.tally);
   printf("}\n");
   return 0;

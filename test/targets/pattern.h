@@ -27,13 +27,28 @@ struct plan {
   uint64_t slice;         /* 1: a thread's words are contiguous; 0: cache lines are dealt out in turn */
   uint64_t zero_percent;  /* pages written with zeros at the start */
   uint64_t empty_percent; /* pages never touched at the start */
-  uint64_t counters;      /* address of struct counters[threads] */
+  uint64_t counters;      /* address of the first thread's struct counters */
+  uint64_t counters_step; /* bytes from one thread's counters to the next: a line, or a page each */
+  uint64_t lead;          /* 0, or the writes are ordered between threads, see causal_order */
 };
 
 struct counters {
   volatile uint64_t begin, end;
-  uint64_t unused[6]; /* a cache line each */
 };
+
+/*
+ * With a lead L, write k of thread t > 0 follows (and has seen) write k of thread t - 1, and write k of thread 0
+ * follows write k - L of the last thread. So an image of one instant that holds an effect holds its cause.
+ */
+static inline bool causal_order(const struct plan *p, uint64_t thread, uint64_t k, uint64_t *cause, uint64_t *cause_k) {
+  *cause = (thread ? thread : p->threads) - 1;
+  *cause_k = thread ? k : k > p->lead ? k - p->lead : 0;
+  return p->lead && *cause_k;
+}
+
+static inline uint64_t counters_size(const struct plan *p) {
+  return (p->threads * p->counters_step + PAGE - 1) / PAGE * PAGE;
+}
 
 static inline uint64_t plan_words(const struct plan *p) { return p->extents * (p->extent / 8); }
 
@@ -41,6 +56,7 @@ static inline void plan_divide(struct plan *p) {
   uint64_t lines = plan_words(p) / LINE_WORDS / p->threads;
   p->slots = lines * LINE_WORDS / BLOCK_SLOTS * BLOCK_SLOTS;
   if (!p->slots) die("%lu threads are too many for %lu words", p->threads, plan_words(p));
+  if (p->lead >= p->slots) die("a lead of %lu writes is longer than a round of %lu", p->lead, p->slots);
 }
 
 static inline uint64_t word_address(const struct plan *p, uint64_t word) {
@@ -67,12 +83,12 @@ static inline bool line_owner(const struct plan *p, uint64_t line, uint64_t *thr
 
 /* The order of one round of one thread: a Feistel network over (group, slot in group), without divisions. */
 struct round {
-  uint64_t groups, key[5];
+  uint64_t number, groups, key[5];
   bool sequential;
 };
 
 static inline struct round make_round(const struct plan *p, uint64_t thread, uint64_t number) {
-  struct round r = {.groups = p->slots / BLOCK_SLOTS, .sequential = p->sequential};
+  struct round r = {.number = number, .groups = p->slots / BLOCK_SLOTS, .sequential = p->sequential};
   for (int i = 0; i < 5; i++) r.key[i] = mix64(mix64(p->seed + thread * 8 + (uint64_t)i) ^ number);
   return r;
 }
@@ -153,7 +169,7 @@ static inline uint64_t last_write(const struct plan *p, const struct progress *g
 /* The plan as text: the writer prints it, the checker reads it back. */
 #define PLAN_FIELDS(F)                                                                                         \
   F(seed) F(base) F(extent) F(stride) F(extents) F(threads) F(slots) F(sequential) F(slice) F(zero_percent)  \
-  F(empty_percent) F(counters)
+  F(empty_percent) F(counters) F(counters_step) F(lead)
 
 static inline void print_plan(const struct plan *p) {
   printf("\"plan\":\"");

@@ -10,6 +10,8 @@
  *   --mappings N      the memory is N mappings with an inaccessible page between
  *   --zero P --empty P   percent of the pages that start as zeros, or untouched
  *   --child none|idle|write   a forked child that keeps its copy (idle), or does the last thread's writes (write)
+ *   --lead L          write k of a thread waits for write k of the thread before it, and the first thread is at most
+ *                     L writes ahead of the last: causal order (pattern.h); each thread's counters have a page
  *   --gap-us T        gaps from here on are logged one by one
  *
  * Commands: report, gaps FROM TO, buckets FROM TO (CLOCK_MONOTONIC ns), forkdump PATH, stop, check, quit.
@@ -26,7 +28,6 @@
 #define FREE_RUN 16 /* writes between two readings of the clock when unthrottled */
 
 static struct plan plan;
-static struct counters *counters;
 static struct stalls **stalls;
 static pthread_t *threads;
 static pthread_barrier_t barrier;
@@ -70,11 +71,13 @@ static void lay_out(char **argv) {
     int advice = chosen(argv, "thp", "on", "default") ? MADV_HUGEPAGE : MADV_NOHUGEPAGE;
     if (madvise((void *)plan.base, all, advice)) die("madvise for huge pages");
   }
-  uint64_t counters_size = (plan.threads * sizeof *counters + PAGE - 1) / PAGE * PAGE;
-  counters = map_memory(strcmp(kind, "hugetlb") ? kind : "anon", counters_size);
-  memset(counters, 0, counters_size);
-  plan.counters = (uint64_t)counters;
+  plan.counters = (uint64_t)map_memory(strcmp(kind, "hugetlb") ? kind : "anon", counters_size(&plan));
+  memset((void *)plan.counters, 0, counters_size(&plan));
   plan_divide(&plan);
+}
+
+static struct counters *counters_of(uint64_t t) {
+  return (struct counters *)(plan.counters + t * plan.counters_step);
 }
 
 /* Thread t's share of the first touch. */
@@ -98,9 +101,24 @@ static void read_around(uint64_t *state) {
   sink += sum;
 }
 
+/* Waits until the cause of write k of thread t is seen, in the very word it was written to; false when stopping. */
+static bool see_cause(uint64_t t, uint64_t k, struct round *round) {
+  uint64_t cause, cause_k;
+  if (!causal_order(&plan, t, k, &cause, &cause_k)) return true;
+  if (round->number != (cause_k - 1) / plan.slots) *round = make_round(&plan, cause, (cause_k - 1) / plan.slots);
+  uint64_t slot = round_slot(round, (cause_k - 1) % plan.slots);
+  volatile uint64_t *at = (uint64_t *)word_address(&plan, slot_word(&plan, cause, slot));
+  for (unsigned spins = 1; *at != written_value(cause, cause_k); spins++) {
+    if (__atomic_load_n(stopping, __ATOMIC_RELAXED)) return false;
+    if (spins % 64 == 0) sched_yield();
+  }
+  return true;
+}
+
 static void write_until_stopped(uint64_t t) {
   struct stalls *mine = stalls[t];
-  struct counters *count = &counters[t];
+  struct counters *count = counters_of(t);
+  struct round cause_round = {.number = ~0ul};
   struct round round = make_round(&plan, t, 0);
   uint64_t k = 0, position = 0, rounds = 0, random = mix64(plan.seed + t);
   double period = rate ? 1e9 * (double)plan.threads / (double)rate : 0;
@@ -115,6 +133,10 @@ static void write_until_stopped(uint64_t t) {
       many = last >= due;
     }
     for (unsigned i = 0; i < many; i++) {
+      if (!see_cause(t, k + 1, &cause_round)) {
+        many = i;
+        break;
+      }
       if (reads) read_around(&random);
       uint64_t *at = (uint64_t *)word_address(&plan, slot_word(&plan, t, round_slot(&round, position)));
       k++;
@@ -151,12 +173,16 @@ static void *thread_main(void *argument) {
 
 static struct tally verify_live(void) {
   struct tally tally = {0};
+  struct counters *counters = calloc(plan.threads, sizeof *counters);
+  if (!counters) die("calloc");
+  for (uint64_t t = 0; t < plan.threads; t++) counters[t] = *counters_of(t);
   struct image image = make_image(&plan, counters);
   for (uint64_t extent = 0; extent < plan.extents; extent++) {
     uint64_t word = extent * (plan.extent / 8);
     verify_words(&image, word, plan.extent / 8, (uint64_t *)word_address(&plan, word), &tally);
   }
   free(image.progress);
+  free(counters);
   return tally;
 }
 
@@ -199,7 +225,7 @@ static void stop_writing(void) {
 
 static uint64_t writes_done(void) {
   uint64_t sum = 0;
-  for (uint64_t t = 0; t < plan.threads; t++) sum += counters[t].end;
+  for (uint64_t t = 0; t < plan.threads; t++) sum += counters_of(t)->end;
   return sum;
 }
 
@@ -224,7 +250,7 @@ static void forkdump_all(const char *path) {
   struct piece *pieces = calloc(many + 1, sizeof *pieces);
   for (uint64_t i = 0; i < many; i++)
     pieces[i] = (struct piece){plan.base + i * plan.stride, joined ? plan.extents * plan.extent : plan.extent};
-  pieces[many] = (struct piece){plan.counters, (plan.threads * sizeof *counters + PAGE - 1) / PAGE * PAGE};
+  pieces[many] = (struct piece){plan.counters, counters_size(&plan)};
   forkdump(path, pieces, many + 1);
   free(pieces);
 }
@@ -263,11 +289,13 @@ static bool answer(char *line) {
 
 static void configure(char **argv) {
   only_options(argv, "--threads --mib --seed --rate --pace --pattern --reads --own --memory --thp --reserve-gib "
-                     "--mappings --zero --empty --child --gap-us");
+                     "--mappings --zero --empty --child --lead --gap-us");
   plan.seed = number(argv, "seed", 1);
   plan.threads = number(argv, "threads", 1);
   plan.sequential = chosen(argv, "pattern", "sequential", "random");
   plan.slice = chosen(argv, "own", "slice", "interleaved");
+  plan.lead = number(argv, "lead", 0);
+  plan.counters_step = plan.lead ? PAGE : 64;
   plan.zero_percent = number(argv, "zero", 0);
   plan.empty_percent = number(argv, "empty", 0);
   rate = number(argv, "rate", 0);
@@ -299,7 +327,7 @@ int main(int argc, char **argv) {
   if (has_child) start_child();
   pthread_barrier_wait(&barrier);
   for (uint64_t t = 0; t < plan.threads; t++)
-    while (!counters[t].end) usleep(100);
+    while (!counters_of(t)->end) usleep(100);
   printf("READY {\"pid\":%d,\"child\":%d,\"startNs\":%lu,\"spin\":%s,", getpid(), child_pid, start_ns,
          spin ? "true" : "false");
   print_plan(&plan);
