@@ -185,14 +185,10 @@ export const UFFD_FEATURE_THREAD_ID = 0x100;
 export const UFFD_FEATURE_EXACT_ADDRESS = 0x800;
 export const UFFD_FEATURE_WP_HUGETLBFS_SHMEM = 0x1000;
 export const UFFD_FEATURE_WP_UNPOPULATED = 0x2000;
-export const UFFD_FEATURE_POISON = 0x4000;
 export const UFFD_FEATURE_WP_ASYNC = 0x8000;
-export const UFFD_FEATURE_MOVE = 0x10000;
 
 // ---- linux/fs.h: PAGEMAP_SCAN
 export const PAGEMAP_SCAN = 0xc0606610;
-export const PM_SCAN_WP_MATCHING = 1;
-export const PM_SCAN_CHECK_WPASYNC = 2;
 export const PAGE_IS_WPALLOWED = 1;
 export const PAGE_IS_WRITTEN = 2;
 export const PAGE_IS_FILE = 4;
@@ -200,7 +196,6 @@ export const PAGE_IS_PRESENT = 8;
 export const PAGE_IS_SWAPPED = 16;
 export const PAGE_IS_PFNZERO = 32;
 export const PAGE_IS_HUGE = 64;
-export const PAGE_IS_SOFT_DIRTY = 128;
 export const PAGE_IS_GUARD = 256;
 
 // ---- sys/ptrace.h, linux/ptrace.h
@@ -254,7 +249,6 @@ export const PTRACE_SYSCALL_INFO_SECCOMP = 3;
 export const NT_PRSTATUS = 1;
 export const NT_PRFPREG = 2;
 export const NT_X86_XSTATE = 0x202;
-export const NT_X86_SHSTK = 0x204;
 
 // ---- linux/errno.h of the kernel, not exported: what a tracer sees in rax of an interrupted call
 export const ERESTARTSYS = 512;

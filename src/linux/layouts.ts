@@ -253,9 +253,9 @@ const sigcontextFields = {
   oldmask: 'u64',
   cr2: 'u64',
   fpstate: 'u64',
-  __reserved1: 64,
+  reserved1: 64,
 } as const;
-/** asm/sigcontext.h; fs is called __pad0 in the C library's copy, and the high 16 bits of cs are ss */
+/** asm/sigcontext.h: what a signal handler finds as uc_mcontext */
 export const sigcontext: Struct<typeof sigcontextFields> = struct('struct sigcontext', 256, sigcontextFields);
 
 const ucontextFields = {
@@ -307,15 +307,15 @@ export const rseqConfiguration: Struct<typeof rseqConfigurationFields> = struct(
   rseqConfigurationFields,
 );
 
-const rseqFields = {
+const rseqAreaFields = {
   cpu_id_start: 'u32',
   cpu_id: 'u32',
   rseq_cs: 'u64',
   flags: 'u32',
-  _rest: 12,
+  _pad0: 12,
 } as const;
 /** linux/rseq.h: the area a thread registers; the kernel writes cpu_id when it resumes the thread */
-export const rseqArea: Struct<typeof rseqFields> = struct('struct rseq', 32, rseqFields);
+export const rseqArea: Struct<typeof rseqAreaFields> = struct('struct rseq', 32, rseqAreaFields);
 
 const syscallInfoFields = {
   op: 'u8',
@@ -332,6 +332,14 @@ export const syscallInfo: Struct<typeof syscallInfoFields> = struct(
   'struct ptrace_syscall_info',
   88,
   syscallInfoFields,
+);
+
+const sudConfigFields = { mode: 'u64', selector: 'u64', offset: 'u64', len: 'u64' } as const;
+/** linux/ptrace.h: PTRACE_GET_SYSCALL_USER_DISPATCH_CONFIG (6.4); mode 1 is on */
+export const sudConfig: Struct<typeof sudConfigFields> = struct(
+  'struct ptrace_sud_config',
+  32,
+  sudConfigFields,
 );
 
 const robustListHeadFields = { 'list.next': 'u64', futex_offset: 'i64', list_op_pending: 'u64' } as const;
@@ -361,7 +369,7 @@ const statxFields = {
   stx_uid: 'u32',
   stx_gid: 'u32',
   stx_mode: 'u16',
-  __spare0: 2,
+  _pad1: 2,
   stx_ino: 'u64',
   stx_size: 'u64',
   stx_blocks: 'u64',
@@ -377,7 +385,7 @@ const statxFields = {
   stx_mnt_id: 'u64',
   stx_dio_mem_align: 'u32',
   stx_dio_offset_align: 'u32',
-  __spare3: 96,
+  _pad0: 96,
 } as const;
 /** linux/stat.h */
 export const statx: Struct<typeof statxFields> = struct('struct statx', 256, statxFields);

@@ -8,6 +8,14 @@ import { errno, libc } from './native.ts';
 const ENTRY_BYTES = pollfd.sizeBytes;
 const SECOND_NS = 1e9;
 
+let nothing: PollSet | undefined;
+
+/** Sleeps, or less when a signal comes. The thread's timer slack (50 us) adds to it. */
+export function sleepNs(durationNs: number): void {
+  nothing ??= new PollSet(0);
+  nothing.wait(durationNs);
+}
+
 /** Descriptors to wait for. Waiting allocates nothing. */
 export class PollSet {
   readonly #entries: Memory;

@@ -12,6 +12,7 @@ import {
   PTRACE_EVENT_STOP,
   PTRACE_GET_RSEQ_CONFIGURATION,
   PTRACE_GET_SYSCALL_INFO,
+  PTRACE_GET_SYSCALL_USER_DISPATCH_CONFIG,
   PTRACE_GETEVENTMSG,
   PTRACE_GETREGS,
   PTRACE_GETREGSET,
@@ -31,7 +32,7 @@ import {
   WNOHANG,
 } from './abi.ts';
 import { ERRNO } from './errno.ts';
-import { iovec, rseqConfiguration, syscallInfo } from './layouts.ts';
+import { iovec, rseqConfiguration, sudConfig, syscallInfo } from './layouts.ts';
 import { type Memory, scratch } from './memory.ts';
 import { errno, libc } from './native.ts';
 
@@ -150,6 +151,11 @@ export function setSignalMask(tid: number, address: number): number {
 /** Reads where the thread's rseq area is, laid out as `rseqConfiguration`; size 0 where there is none. */
 export function getRseqConfiguration(tid: number, address: number): number {
   return request(PTRACE_GET_RSEQ_CONFIGURATION, tid, rseqConfiguration.sizeBytes, address);
+}
+
+/** Reads the thread's syscall user dispatch (6.4; -EIO before), laid out as `sudConfig`; mode 0 where it is off. */
+export function getSyscallUserDispatch(tid: number, address: number): number {
+  return request(PTRACE_GET_SYSCALL_USER_DISPATCH_CONFIG, tid, sudConfig.sizeBytes, address);
 }
 
 /** Reads what system call the stop is about, laid out as `syscallInfo`. Returns the bytes available. */
