@@ -4,6 +4,16 @@ export interface AddressRange {
   readonly end: bigint;
 }
 
+export function lower(a: bigint, b: bigint): bigint {
+  if (b < a) return b;
+  return a;
+}
+
+export function higher(a: bigint, b: bigint): bigint {
+  if (b > a) return b;
+  return a;
+}
+
 /** The same addresses as ordered, disjoint ranges, none empty and none touching the next. */
 export function joinRanges(ranges: readonly AddressRange[]): AddressRange[] {
   const sorted = ranges.filter((range) => range.start < range.end);
@@ -41,10 +51,7 @@ export function intersectRanges(range: AddressRange, others: readonly AddressRan
   for (let index = firstEndingAfter(others, range.start); index < others.length; index++) {
     const other = others[index]!;
     if (other.start >= range.end) break;
-    let { start, end } = other;
-    if (range.start > start) start = range.start;
-    if (range.end < end) end = range.end;
-    shared.push({ start, end });
+    shared.push({ start: higher(range.start, other.start), end: lower(range.end, other.end) });
   }
   return shared;
 }

@@ -2,6 +2,8 @@
  * The note of owner `livecore`: how the core came about and what in it can't be relied on. Payload: a fixed head,
  * then JSON in UTF-8. docs/elf-core.md has the fields and the diary of versions.
  */
+
+import type { Cursor } from '../../bytes/cursor.ts';
 import { hex } from '../../bytes/hex.ts';
 import type { AddressRange } from '../../bytes/ranges.ts';
 import { setField, struct } from '../../bytes/struct.ts';
@@ -67,4 +69,99 @@ export function livecoreNote(note: LivecoreNote): Note {
   setField(LIVECORE_NOTE_HEAD, view, 0, 'json_bytes', text.length);
   payload.set(text, LIVECORE_NOTE_HEAD.sizeBytes);
   return { owner: 'livecore', type: NT_LIVECORE, payload };
+}
+
+/**
+ * Reads the payload of the note. What a hostile file may put there is checked here, field by field.
+ *
+ * @throws what the cursor throws for a payload that is not as described
+ */
+export function decodeLivecoreNote(cursor: Cursor): LivecoreNote {
+  const head = cursor.record(LIVECORE_NOTE_HEAD);
+  if (head.get('version') !== LIVECORE_NOTE_VERSION) {
+    const problem = `is ${head.get('version')}, this livecore knows ${LIVECORE_NOTE_VERSION}: a newer one may read it`;
+    throw head.error('version', problem);
+  }
+  const json = cursor.slice(head.get('json_bytes'), 'the JSON of the livecore note');
+  const problem = (what: string) => head.error('json_bytes', `leads to JSON in which ${what}`);
+  let value: unknown;
+  try {
+    value = JSON.parse(new TextDecoder().decode(json));
+  } catch {
+    throw problem('something is no JSON');
+  }
+  return new Checker(problem).note(value);
+}
+
+/** Turns parsed JSON of unknown make into a LivecoreNote, or throws. */
+class Checker {
+  readonly #problem: (what: string) => Error;
+
+  constructor(problem: (what: string) => Error) {
+    this.#problem = problem;
+  }
+
+  note(value: unknown): LivecoreNote {
+    const fields = this.#object(value, 'the whole');
+    const t0 = this.#object(fields['t0'], 't0');
+    return {
+      t0: {
+        wallNs: this.#integer(t0['wallNs'], 't0.wallNs'),
+        monotonicNs: this.#integer(t0['monotonicNs'], 't0.monotonicNs'),
+      },
+      pauseNs: this.#number(fields['pauseNs'], 'pauseNs'),
+      strategy: this.#text(fields['strategy'], 'strategy'),
+      toolVersion: this.#text(fields['toolVersion'], 'toolVersion'),
+      kernelVersion: this.#text(fields['kernelVersion'], 'kernelVersion'),
+      threads: this.#list(fields['threads'], 'threads').map((entry) => {
+        const [tid, name] = this.#list(entry, 'threads');
+        return { tid: this.#number(tid, 'threads'), name: this.#text(name, 'threads') };
+      }),
+      unreliable: this.#ranges(fields['unreliable'], 'unreliable'),
+      lost: this.#ranges(fields['lost'], 'lost'),
+      excluded: this.#ranges(fields['excluded'], 'excluded'),
+      complete: this.#expect(fields['complete'], 'boolean', 'complete') as boolean,
+    };
+  }
+
+  #ranges(value: unknown, name: string): ReasonedRange[] {
+    return this.#list(value, name).map((entry) => {
+      const [start, end, reason] = this.#list(entry, name);
+      return {
+        start: this.#integer(start, name),
+        end: this.#integer(end, name),
+        reason: this.#text(reason, name),
+      };
+    });
+  }
+
+  /** 64 bits, written as text because JSON's numbers end at 53 */
+  #integer(value: unknown, name: string): bigint {
+    const text = this.#text(value, name);
+    if (!/^(0x[0-9a-f]{1,17}|[0-9]{1,20})$/.test(text)) throw this.#problem(`${name} is no number`);
+    return BigInt(text);
+  }
+
+  #number(value: unknown, name: string): number {
+    return this.#expect(value, 'number', name) as number;
+  }
+
+  #text(value: unknown, name: string): string {
+    return this.#expect(value, 'string', name) as string;
+  }
+
+  #list(value: unknown, name: string): unknown[] {
+    if (!Array.isArray(value)) throw this.#problem(`${name} is no list`);
+    return value;
+  }
+
+  #object(value: unknown, name: string): Record<string, unknown> {
+    if (value === null || Array.isArray(value)) throw this.#problem(`${name} is no object`);
+    return this.#expect(value, 'object', name) as Record<string, unknown>;
+  }
+
+  #expect(value: unknown, type: string, name: string): unknown {
+    if (typeof value !== type) throw this.#problem(`${name} is no ${type}`);
+    return value;
+  }
 }

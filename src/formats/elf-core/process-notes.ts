@@ -1,4 +1,7 @@
 /** The notes of a process as a whole, and all notes of a core in the order in which the kernel writes them. */
+
+import type { Cursor } from '../../bytes/cursor.ts';
+import { hex } from '../../bytes/hex.ts';
 import { type AddressRange, subtractRanges } from '../../bytes/ranges.ts';
 import { getBigField, getField, setField, struct } from '../../bytes/struct.ts';
 import { NT_AUXV, NT_FILE, NT_PRPSINFO, PAGE_BYTES } from './elf.ts';
@@ -37,12 +40,24 @@ export interface ProcessInfo {
   readonly args: Text;
 }
 
+/** The same as a core tells it. */
+export interface DecodedProcessInfo extends ProcessInfo {
+  readonly name: string;
+  /** the arguments, joined by blanks, at most 79 bytes */
+  readonly args: string;
+}
+
 /** A range of memory that shows a file. */
 export interface FileMapping extends AddressRange {
   /** position in the file, a multiple of 4096 */
   readonly fileOffset: bigint;
   /** as /proc/PID/maps has it, unescaped, ` (deleted)` included */
   readonly path: Text;
+}
+
+/** The same as a core tells it. */
+export interface DecodedFileMapping extends FileMapping {
+  readonly path: string;
 }
 
 export const PRPSINFO = struct('struct elf_prpsinfo', 136, {
@@ -135,7 +150,7 @@ export function encodePrpsinfo(info: ProcessInfo): Uint8Array<ArrayBuffer> {
 }
 
 /** @param bytes exactly a struct elf_prpsinfo */
-export function decodePrpsinfo(bytes: Uint8Array): ProcessInfo {
+export function decodePrpsinfo(bytes: Uint8Array): DecodedProcessInfo {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const get = (field: Parameters<typeof getField<typeof PRPSINFO.kinds>>[3]) =>
     getField(PRPSINFO, view, 0, field);
@@ -173,4 +188,30 @@ export function encodeFiles(files: readonly FileMapping[]): Uint8Array<ArrayBuff
     nameAt += names[index]!.length + 1;
   });
   return bytes;
+}
+
+/** Reads the payload of an NT_FILE: the mappings ordered by address; where they overlap, the first one counts. */
+export function decodeFiles(cursor: Cursor): DecodedFileMapping[] {
+  const head = cursor.record(FILE_NOTE_HEAD);
+  const count = head.get('count');
+  // gdb's gcore writes a page size of 1, so offsets in bytes
+  const pageBytes = head.big('page_size');
+  if (count * FILE_NOTE_ENTRY.sizeBytes > cursor.remaining) {
+    throw head.error('count', `is ${count}, but there is no room for so many`);
+  }
+  const files: { start: bigint; end: bigint; fileOffset: bigint; path: string }[] = [];
+  for (let index = 0; index < count; index++) {
+    const entry = cursor.record(FILE_NOTE_ENTRY);
+    const [start, end] = [entry.big('start'), entry.big('end')];
+    if (end < start) throw entry.error('end', `is ${hex(end)}, before ${hex(start)}`);
+    files.push({ start, end, fileOffset: entry.big('file_ofs') * pageBytes, path: '' });
+  }
+  for (const file of files) file.path = decodeText(cursor.untilNul('the name of a mapped file'));
+  files.sort((a, b) => (a.start < b.start ? -1 : a.start > b.start ? 1 : 0));
+  let reached = 0n;
+  return files.filter((file) => {
+    if (file.start < reached || file.end === file.start) return false;
+    reached = file.end;
+    return true;
+  });
 }
