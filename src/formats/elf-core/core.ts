@@ -3,18 +3,7 @@ import { hex } from '../../bytes/hex.ts';
 import { type AddressRange, firstEndingAfter, intersectRanges, lower } from '../../bytes/ranges.ts';
 import { LivecoreError } from '../../errors.ts';
 import { CoreFile } from './core-file.ts';
-import {
-  NT_AUXV,
-  NT_FILE,
-  NT_FPREGSET,
-  NT_PRPSINFO,
-  NT_PRSTATUS,
-  NT_SIGINFO,
-  NT_X86_XSTATE,
-  PF_R,
-  PF_W,
-  PF_X,
-} from './elf.ts';
+import { NOTE_TYPE, PF_R, PF_W, PF_X } from './elf.ts';
 import { decodeLivecoreNote, type LivecoreNote, NT_LIVECORE } from './livecore-note.ts';
 import { joinMappings, type Mapping } from './mappings.ts';
 import { type CoreNote, readNotes } from './note-reader.ts';
@@ -150,7 +139,7 @@ export class Core implements AsyncDisposable {
       names.set(this.process.pid, this.process.name);
     let notes: CoreNote[] = [];
     for await (const note of this.notes()) {
-      if (isNote(note, 'CORE', NT_PRSTATUS)) {
+      if (isNote(note, 'CORE', NOTE_TYPE.PRSTATUS)) {
         if (notes.length > 0) yield await readThread(this.#file, notes, names);
         notes = [note];
       } else if (notes.length > 0 && isOfThread(note)) {
@@ -234,9 +223,9 @@ interface DecodedNotes {
 async function indexNotes(file: CoreFile, headers: CoreHeaders): Promise<NoteIndex> {
   const index: NoteIndex = {};
   for await (const note of readNotes(file, headers.noteSegments)) {
-    if (isNote(note, 'CORE', NT_PRPSINFO)) index.info ??= note;
-    else if (isNote(note, 'CORE', NT_AUXV)) index.auxv ??= note;
-    else if (isNote(note, 'CORE', NT_FILE)) index.files ??= note;
+    if (isNote(note, 'CORE', NOTE_TYPE.PRPSINFO)) index.info ??= note;
+    else if (isNote(note, 'CORE', NOTE_TYPE.AUXV)) index.auxv ??= note;
+    else if (isNote(note, 'CORE', NOTE_TYPE.FILE)) index.files ??= note;
     else if (isNote(note, 'livecore', NT_LIVECORE)) index.livecore ??= note;
   }
   return index;
@@ -256,10 +245,12 @@ function isNote(note: CoreNote, owner: string, type: number): boolean {
   return note.type === type && note.owner === owner;
 }
 
+const PROCESS_NOTES: readonly number[] = [NOTE_TYPE.PRPSINFO, NOTE_TYPE.AUXV, NOTE_TYPE.FILE];
+
 /** The kernel puts what concerns the process between the notes of its first thread. */
 function isOfThread(note: CoreNote): boolean {
   if (note.owner === 'LINUX') return true;
-  return note.owner === 'CORE' && ![NT_PRPSINFO, NT_AUXV, NT_FILE].includes(note.type);
+  return note.owner === 'CORE' && !PROCESS_NOTES.includes(note.type);
 }
 
 /** @param notes the status first */
@@ -271,9 +262,9 @@ async function readThread(
   const status = decodePrstatus(await readExactly(file, notes[0]!, PRSTATUS));
   const payload = (owner: string, type: number) => notes.find((note) => isNote(note, owner, type))?.read();
   const [fpRegisters, xstate, siginfo] = await Promise.all([
-    payload('CORE', NT_FPREGSET),
-    payload('LINUX', NT_X86_XSTATE),
-    payload('CORE', NT_SIGINFO),
+    payload('CORE', NOTE_TYPE.FPREGSET),
+    payload('LINUX', NOTE_TYPE.X86_XSTATE),
+    payload('CORE', NOTE_TYPE.SIGINFO),
   ]);
   return {
     tid: status.tid,

@@ -22,13 +22,16 @@ export const PF_X = 1;
 export const PF_W = 2;
 export const PF_R = 4;
 
-export const NT_PRSTATUS = 1;
-export const NT_FPREGSET = 2;
-export const NT_PRPSINFO = 3;
-export const NT_AUXV = 6;
-export const NT_X86_XSTATE = 0x202;
-export const NT_SIGINFO = 0x5349_4749;
-export const NT_FILE = 0x4649_4c45;
+/** NT_... of the notes in a core. A table, because src/linux has constants of these names for ptrace's register sets. */
+export const NOTE_TYPE = {
+  PRSTATUS: 1,
+  FPREGSET: 2,
+  PRPSINFO: 3,
+  AUXV: 6,
+  X86_XSTATE: 0x202,
+  SIGINFO: 0x5349_4749,
+  FILE: 0x4649_4c45,
+} as const;
 
 export const ELF_HEADER = struct('Elf64_Ehdr', 64, {
   ei_magic: 'u32',

@@ -4,7 +4,7 @@ import type { Cursor } from '../../bytes/cursor.ts';
 import { hex } from '../../bytes/hex.ts';
 import { type AddressRange, subtractRanges } from '../../bytes/ranges.ts';
 import { getBigField, getField, setField, struct } from '../../bytes/struct.ts';
-import { NT_AUXV, NT_FILE, NT_PRPSINFO, PAGE_BYTES } from './elf.ts';
+import { NOTE_TYPE, PAGE_BYTES } from './elf.ts';
 import { type LivecoreNote, livecoreNote } from './livecore-note.ts';
 import { decodeText, encodeText, type Note, type Text } from './notes.ts';
 import { type CoreThread, threadNotes } from './thread-notes.ts';
@@ -93,14 +93,14 @@ export function coreNotes(process: CoreProcess, missing: readonly AddressRange[]
   const notes: Note[] = [];
   if (first !== undefined) notes.push(first.status);
   if (process.info !== undefined) {
-    notes.push({ owner: 'CORE', type: NT_PRPSINFO, payload: encodePrpsinfo(process.info) });
+    notes.push({ owner: 'CORE', type: NOTE_TYPE.PRPSINFO, payload: encodePrpsinfo(process.info) });
   }
   if (first !== undefined) notes.push(...first.siginfo);
-  if (process.auxv !== undefined) notes.push({ owner: 'CORE', type: NT_AUXV, payload: process.auxv });
+  if (process.auxv !== undefined) notes.push({ owner: 'CORE', type: NOTE_TYPE.AUXV, payload: process.auxv });
   if (process.files !== undefined) {
     notes.push({
       owner: 'CORE',
-      type: NT_FILE,
+      type: NOTE_TYPE.FILE,
       payload: encodeFiles(withoutMissing(process.files, missing)),
     });
   }

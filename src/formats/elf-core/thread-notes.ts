@@ -3,7 +3,7 @@
  * the other payloads are taken as the kernel gives them (PTRACE_GETREGSET, PTRACE_GETSIGINFO).
  */
 import { getBigField, getField, setField, struct } from '../../bytes/struct.ts';
-import { NT_FPREGSET, NT_PRSTATUS, NT_SIGINFO, NT_X86_XSTATE } from './elf.ts';
+import { NOTE_TYPE } from './elf.ts';
 import type { Note } from './notes.ts';
 
 /** One thread at T0. */
@@ -48,9 +48,9 @@ export const FP_REGISTERS_BYTES = 512;
 export const SIGINFO_BYTES = 128;
 
 export const PRSTATUS = struct('struct elf_prstatus', 336, {
-  si_signo: 'i32',
-  si_code: 'i32',
-  si_errno: 'i32',
+  'pr_info.si_signo': 'i32',
+  'pr_info.si_code': 'i32',
+  'pr_info.si_errno': 'i32',
   pr_cursig: 'i16',
   _pad1: 2,
   pr_sigpend: 'u64',
@@ -59,14 +59,14 @@ export const PRSTATUS = struct('struct elf_prstatus', 336, {
   pr_ppid: 'i32',
   pr_pgrp: 'i32',
   pr_sid: 'i32',
-  utime_sec: 'i64',
-  utime_usec: 'i64',
-  stime_sec: 'i64',
-  stime_usec: 'i64',
-  cutime_sec: 'i64',
-  cutime_usec: 'i64',
-  cstime_sec: 'i64',
-  cstime_usec: 'i64',
+  'pr_utime.tv_sec': 'i64',
+  'pr_utime.tv_usec': 'i64',
+  'pr_stime.tv_sec': 'i64',
+  'pr_stime.tv_usec': 'i64',
+  'pr_cutime.tv_sec': 'i64',
+  'pr_cutime.tv_usec': 'i64',
+  'pr_cstime.tv_sec': 'i64',
+  'pr_cstime.tv_usec': 'i64',
   pr_reg: REGISTERS_BYTES,
   pr_fpvalid: 'i32',
   _pad2: 4,
@@ -77,20 +77,20 @@ export function threadNotes(thread: CoreThread): { status: Note; siginfo: Note[]
   const note = (owner: string, type: number, payload: Uint8Array | undefined): Note[] =>
     payload === undefined ? [] : [{ owner, type, payload }];
   return {
-    status: { owner: 'CORE', type: NT_PRSTATUS, payload: encodePrstatus(thread) },
-    siginfo: note('CORE', NT_SIGINFO, thread.siginfo),
+    status: { owner: 'CORE', type: NOTE_TYPE.PRSTATUS, payload: encodePrstatus(thread) },
+    siginfo: note('CORE', NOTE_TYPE.SIGINFO, thread.siginfo),
     registers: [
-      ...note('CORE', NT_FPREGSET, thread.fpRegisters),
-      ...note('LINUX', NT_X86_XSTATE, thread.xstate),
+      ...note('CORE', NOTE_TYPE.FPREGSET, thread.fpRegisters),
+      ...note('LINUX', NOTE_TYPE.X86_XSTATE, thread.xstate),
     ],
   };
 }
 
 const TIMES = [
-  ['utime', 'userUs'],
-  ['stime', 'systemUs'],
-  ['cutime', 'childrenUserUs'],
-  ['cstime', 'childrenSystemUs'],
+  ['pr_utime', 'userUs'],
+  ['pr_stime', 'systemUs'],
+  ['pr_cutime', 'childrenUserUs'],
+  ['pr_cstime', 'childrenSystemUs'],
 ] as const;
 
 export function encodePrstatus(thread: CoreThread): Uint8Array<ArrayBuffer> {
@@ -98,7 +98,7 @@ export function encodePrstatus(thread: CoreThread): Uint8Array<ArrayBuffer> {
   const view = new DataView(bytes.buffer);
   const set = (field: Parameters<typeof setField<typeof PRSTATUS.kinds>>[3], value: number | bigint) =>
     setField(PRSTATUS, view, 0, field, value);
-  set('si_signo', thread.signal);
+  set('pr_info.si_signo', thread.signal);
   set('pr_cursig', thread.signal);
   set('pr_sigpend', thread.pendingSignals);
   set('pr_sighold', thread.blockedSignals);
@@ -107,8 +107,8 @@ export function encodePrstatus(thread: CoreThread): Uint8Array<ArrayBuffer> {
   set('pr_pgrp', thread.processGroup);
   set('pr_sid', thread.session);
   for (const [field, name] of TIMES) {
-    set(`${field}_sec`, Math.floor(thread.times[name] / 1_000_000));
-    set(`${field}_usec`, thread.times[name] % 1_000_000);
+    set(`${field}.tv_sec`, Math.floor(thread.times[name] / 1_000_000));
+    set(`${field}.tv_usec`, thread.times[name] % 1_000_000);
   }
   bytes.set(thread.registers.subarray(0, REGISTERS_BYTES), PRSTATUS.at.pr_reg);
   set('pr_fpvalid', thread.fpRegisters === undefined ? 0 : 1);
@@ -120,7 +120,8 @@ export function decodePrstatus(bytes: Uint8Array): CoreThread {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const get = (field: Parameters<typeof getField<typeof PRSTATUS.kinds>>[3]) =>
     getField(PRSTATUS, view, 0, field);
-  const timeUs = (field: (typeof TIMES)[number][0]) => get(`${field}_sec`) * 1_000_000 + get(`${field}_usec`);
+  const timeUs = (field: (typeof TIMES)[number][0]) =>
+    get(`${field}.tv_sec`) * 1_000_000 + get(`${field}.tv_usec`);
   return {
     tid: get('pr_pid'),
     ppid: get('pr_ppid'),
@@ -130,10 +131,10 @@ export function decodePrstatus(bytes: Uint8Array): CoreThread {
     pendingSignals: getBigField(PRSTATUS, view, 0, 'pr_sigpend'),
     blockedSignals: getBigField(PRSTATUS, view, 0, 'pr_sighold'),
     times: {
-      userUs: timeUs('utime'),
-      systemUs: timeUs('stime'),
-      childrenUserUs: timeUs('cutime'),
-      childrenSystemUs: timeUs('cstime'),
+      userUs: timeUs('pr_utime'),
+      systemUs: timeUs('pr_stime'),
+      childrenUserUs: timeUs('pr_cutime'),
+      childrenSystemUs: timeUs('pr_cstime'),
     },
     registers: bytes.subarray(PRSTATUS.at.pr_reg, PRSTATUS.at.pr_reg + REGISTERS_BYTES),
   };
