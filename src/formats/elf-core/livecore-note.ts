@@ -126,12 +126,10 @@ class Checker {
 
   #ranges(value: unknown, name: string): ReasonedRange[] {
     return this.#list(value, name).map((entry) => {
-      const [start, end, reason] = this.#list(entry, name);
-      return {
-        start: this.#integer(start, name),
-        end: this.#integer(end, name),
-        reason: this.#text(reason, name),
-      };
+      const [first, past, reason] = this.#list(entry, name);
+      const [start, end] = [this.#integer(first, name), this.#integer(past, name)];
+      if (end < start) throw this.#problem(`a range of ${name} ends before it starts`);
+      return { start, end, reason: this.#text(reason, name) };
     });
   }
 
