@@ -1,0 +1,244 @@
+import { LivecoreError } from '../../errors.ts';
+import {
+  KCMP_VM,
+  PTRACE_O_SUSPEND_SECCOMP,
+  PTRACE_O_TRACECLONE,
+  PTRACE_O_TRACESYSGOOD,
+  UFFD_FEATURE_EVENT_REMOVE,
+  UFFD_FEATURE_PAGEFAULT_FLAG_WP,
+  UFFD_FEATURE_WP_UNPOPULATED,
+} from '../../linux/abi.ts';
+import { monotonicNs } from '../../linux/clock.ts';
+import { MappedMemory, type Memory, scratch } from '../../linux/memory.ts';
+import { Pagemap } from '../../linux/pagemap.ts';
+import { compareTasks } from '../../linux/pidfd.ts';
+import { listProcesses, readCoredumpFilter, readThreadStatus } from '../../linux/proc.ts';
+import { readProcText } from '../../linux/proc-file.ts';
+import { parseMaps } from '../../linux/proc-maps.ts';
+import { ProcessMemory } from '../../linux/process-memory.ts';
+import type { Userfaultfd } from '../../linux/userfaultfd.ts';
+import { AddressSpace } from './address-space.ts';
+import { type Code, findGadgets, type Gadgets } from './gadgets.ts';
+import { Hold, taskIds } from './hold.ts';
+import { Injection } from './injection.ts';
+import { Pages } from './pages.ts';
+import { readMappingDetails } from './smaps.ts';
+import { StoppedThread } from './stopped-thread.ts';
+import type { ThreadWords } from './thread-words.ts';
+import { makeUserfaultfd } from './userfaultfd-in-target.ts';
+
+/** How to attach. */
+export interface AttachOptions {
+  readonly all: boolean;
+  /** what the machine copies into */
+  readonly staging: Memory;
+  /** pagemap entry of a marker on this kernel, 0n where it can't be told */
+  readonly marker: bigint;
+}
+
+const FEATURES = UFFD_FEATURE_PAGEFAULT_FLAG_WP | UFFD_FEATURE_WP_UNPOPULATED | UFFD_FEATURE_EVENT_REMOVE;
+const CODE_CHUNK_BYTES = 4 * 1024 * 1024;
+
+/** All that we hold of a target: descriptors of ours, and its userfaultfd. Nothing of it stops the target. */
+export class Attachment implements Disposable {
+  readonly pid: number;
+  readonly memory: ProcessMemory;
+  readonly pagemap: Pagemap;
+  readonly pages: Pages;
+  readonly space: AddressSpace;
+  readonly staging: Memory;
+  readonly marker: bigint;
+  readonly userfaultfd: Userfaultfd;
+  /** tasks that share the memory without being threads of the process */
+  readonly sharers: readonly number[];
+  /** the longest that a thread was stopped for an injection */
+  attachNs = 0;
+  readonly #gadgets: Gadgets;
+  /** threads that were asked to stop and have not: they sleep uninterruptibly, and stay traced until they are held */
+  readonly strays: Set<number> = new Set();
+  readonly #resources: DisposableStack;
+
+  constructor(pid: number, options: AttachOptions) {
+    using building = new DisposableStack();
+    this.pid = pid;
+    this.staging = options.staging;
+    this.marker = options.marker;
+    this.memory = building.use(new ProcessMemory(pid));
+    this.pagemap = building.use(new Pagemap(pid));
+    this.pages = new Pages(this.pagemap);
+    const details = readMappingDetails(pid);
+    refuseUserfaultfdOfItsOwn(pid, details);
+    this.space = building.use(
+      new AddressSpace(pid, this.pagemap, { filter: readCoredumpFilter(pid), all: options.all, details }),
+    );
+    this.sharers = findSharers(pid);
+    this.#gadgets = this.#findGadgets();
+    this.userfaultfd = building.use(
+      this.#inject((injection) => makeUserfaultfd(injection, pid, () => this.#holdOthers(injection))),
+    );
+    this.userfaultfd.handshake(FEATURES);
+    this.#resources = building.move();
+  }
+
+  /** Asks a thread for the address of its clear_child_tid word. */
+  ask(tid: number, words: ThreadWords): void {
+    this.#injectInto(tid, (injection) => words.learnByAsking(tid, injection));
+  }
+
+  [Symbol.dispose](): void {
+    this.#resources.dispose();
+  }
+
+  /** Runs `use` with the least busy thread stopped. */
+  #inject<T>(use: (injection: Injection) => T): T {
+    let last: unknown;
+    for (const tid of leastBusyFirst(this.pid)) {
+      try {
+        const result = this.#injectInto(tid, use);
+        if (result !== undefined) return result;
+      } catch (error) {
+        // A thread that ended, or has no room on its stack, says nothing about the others.
+        if (!(error instanceof LivecoreError) || !['INJECTION_FAILED', 'TARGET_GONE'].includes(error.code))
+          throw error;
+        last = error;
+      }
+    }
+    throw (
+      last ??
+      new LivecoreError('TARGET_GONE', `attach to process ${this.pid}: no thread could be stopped`, {
+        pid: this.pid,
+      })
+    );
+  }
+
+  #injectInto<T>(tid: number, use: (injection: Injection) => T): T | undefined {
+    const begin = monotonicNs();
+    const thread = StoppedThread.stop(tid, this.#options(tid), this.strays);
+    if (thread === undefined) return undefined;
+    try {
+      if (!this.#suits(thread)) {
+        thread[Symbol.dispose]();
+        return undefined;
+      }
+      using injection = new Injection(this.memory, thread, this.#gadgets);
+      return use(injection);
+    } finally {
+      this.attachNs = Math.max(this.attachNs, monotonicNs() - begin);
+    }
+  }
+
+  /** Filters of the target apply to injected calls too; lifting them needs CAP_SYS_ADMIN in the first namespace. */
+  #options(tid: number): number {
+    const filtered = (readThreadStatus(this.pid, tid).seccomp ?? 0) !== 0;
+    return PTRACE_O_TRACECLONE | PTRACE_O_TRACESYSGOOD | (filtered ? PTRACE_O_SUSPEND_SECCOMP : 0);
+  }
+
+  /** Not in a restartable sequence, and on a stack that is a stack: nothing is kept below it. */
+  #suits(thread: StoppedThread): boolean {
+    const local = scratch(8);
+    const read = (address: number): number =>
+      this.memory.read(address, local.address, 8) === 8 ? local.word(0) : 0;
+    if (thread.inRestartableSequence(read)) return false;
+    const rsp = thread.register('rsp');
+    const stack = parseMaps(new TextEncoder().encode(readProcText(`/proc/${this.pid}/maps`))).find(
+      ({ start, end }) => start <= rsp && rsp < end,
+    );
+    if (stack === undefined || !stack.write) return false;
+    if (stack.name === '[stack]') return true;
+    // A thread of a C library has its control block above its stack, in the same mapping. A coroutine has not: what
+    // lies below its stack may be anybody's.
+    const control = thread.register('fs_base');
+    return rsp < control && control < stack.end;
+  }
+
+  #holdOthers(injection: Injection): Disposable {
+    const hold = new Hold(this.pid, this.sharers, new Set(), injection.thread.tid);
+    hold.begin();
+    const deadline = monotonicNs() + 100_000_000;
+    while (!hold.look()) {
+      if (monotonicNs() < deadline) continue;
+      hold[Symbol.dispose]();
+      throw new LivecoreError(
+        'INJECTION_FAILED',
+        `attach to process ${this.pid}: it is at its limit of threads, and could not be held`,
+        {
+          pid: this.pid,
+          cure: 'raise its limit of tasks (pids.max, RLIMIT_NPROC) by one',
+        },
+      );
+    }
+    return hold;
+  }
+
+  #findGadgets(): Gadgets {
+    const gadgets = findGadgets(this.#code());
+    if (gadgets !== undefined) return gadgets;
+    throw new LivecoreError(
+      'UNSUPPORTED_TARGET',
+      `attach to process ${this.pid}: its code has no way back from an injected call`,
+      {
+        pid: this.pid,
+        cure: 'it is linked without a C library that has signal handlers; please report it',
+      },
+    );
+  }
+
+  /** Executable mappings, pieces of them: the C library first, where both gadgets are within the first megabytes. */
+  *#code(): Generator<Code> {
+    const mappings = parseMaps(new TextEncoder().encode(readProcText(`/proc/${this.pid}/maps`))).filter(
+      ({ execute, read, name }) => execute && read && !name.startsWith('[v'),
+    );
+    mappings.sort((left, right) => Number(isCLibrary(right.name)) - Number(isCLibrary(left.name)));
+    using buffer = new MappedMemory(CODE_CHUNK_BYTES);
+    for (const { start, end } of mappings) {
+      for (let at = start; at < end; at += CODE_CHUNK_BYTES - 16) {
+        const length = this.memory.read(at, buffer.address, Math.min(CODE_CHUNK_BYTES, end - at));
+        if (length > 0) yield { address: at, bytes: buffer.bytes.subarray(0, length) };
+      }
+    }
+  }
+}
+
+function isCLibrary(name: string): boolean {
+  return /\/(libc[.-]|ld-)/.test(name);
+}
+
+/** Tasks of other processes that share the memory (clone(CLONE_VM), vfork): each is a writer like any thread. */
+function findSharers(pid: number): number[] {
+  return listProcesses().filter((other) => other !== pid && compareTasks(pid, other, KCMP_VM) === 0);
+}
+
+/** Sleeping threads first: they do not notice; of those the ones in calls that start again by themselves. */
+function leastBusyFirst(pid: number): number[] {
+  const rank = (tid: number): number => {
+    try {
+      const [call] = readProcText(`/proc/${pid}/task/${tid}/syscall`).split(' ');
+      if (call === 'running') return 2;
+      return RESTARTING.has(Number(call)) ? 0 : 1;
+    } catch {
+      return 3;
+    }
+  };
+  return taskIds(pid)
+    .map((tid) => ({ tid, rank: rank(tid) }))
+    .sort((left, right) => left.rank - right.rank)
+    .map(({ tid }) => tid);
+}
+
+/** read, poll, nanosleep, accept, recvfrom, wait4, futex, clock_nanosleep, ppoll (asm/unistd_64.h) */
+const RESTARTING: ReadonlySet<number> = new Set([0, 7, 35, 61, 202, 230, 271]);
+
+function refuseUserfaultfdOfItsOwn(pid: number, details: ReturnType<typeof readMappingDetails>): void {
+  for (const [start, { flags }] of details) {
+    if (!flags.has('um') && !flags.has('uw') && !flags.has('ui')) continue;
+    throw new LivecoreError(
+      'UNSUPPORTED_TARGET',
+      `attach to process ${pid}: memory at 0x${start.toString(16)} belongs to a userfaultfd already`,
+      {
+        pid,
+        address: BigInt(start),
+        cure: 'the program manages its own page faults, or another livecore is at work on it: wait for that to end',
+      },
+    );
+  }
+}

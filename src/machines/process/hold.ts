@@ -1,0 +1,232 @@
+import { readdirSync } from 'node:fs';
+import { LivecoreError } from '../../errors.ts';
+import {
+  KCMP_VM,
+  PTRACE_EVENT_CLONE,
+  PTRACE_EVENT_EXEC,
+  PTRACE_EVENT_VFORK,
+  PTRACE_O_TRACECLONE,
+  PTRACE_O_TRACEEXEC,
+  PTRACE_O_TRACEVFORK,
+} from '../../linux/abi.ts';
+import { monotonicNs } from '../../linux/clock.ts';
+import { ERRNO } from '../../linux/errno.ts';
+import { failure } from '../../linux/failure.ts';
+import { compareTasks } from '../../linux/pidfd.ts';
+import { readThreadStat } from '../../linux/proc.ts';
+import { detach, eventMessage, interrupt, seize, setRegisters, WaitStatus } from '../../linux/ptrace.ts';
+import { restartInterruptedCall } from './interrupted-calls.ts';
+import { RegisterStore } from './register-store.ts';
+
+/** New threads stop as they are born, and are held with the rest; so are vfork's children, which share the memory. */
+const OPTIONS = PTRACE_O_TRACECLONE | PTRACE_O_TRACEVFORK | PTRACE_O_TRACEEXEC;
+
+/** A task of the target while it is held. */
+interface HeldTask {
+  readonly tid: number;
+  stopped: boolean;
+  /** intercepted on its way to the task; delivered when it goes on */
+  signal: number;
+}
+
+/**
+ * Stops every task that writes the target's memory, and lets all go again.
+ *
+ * If we die: the kernel ends the trace and every task goes on, from whatever stop it was in, with the signal it was
+ * stopped for (ptrace(2), "Detaching"). Calls that return EINTR for a stop return it in that case.
+ */
+export class Hold implements Disposable {
+  readonly #pid: number;
+  /** tasks outside the thread group that share the memory, found before */
+  readonly #sharers: readonly number[];
+  readonly #traced: ReadonlySet<number>;
+  readonly #spared: number;
+  readonly #tasks = new Map<number, HeldTask>();
+  readonly #status: WaitStatus = new WaitStatus();
+  readonly registers: RegisterStore = new RegisterStore();
+  #running = 0;
+  /** when the first task was asked to stop, and when the last one was let go */
+  beginNs = 0;
+  endNs = 0;
+
+  /**
+   * @param sharers tasks outside the thread group that share the memory
+   * @param traced tasks that this thread traces already, and has asked to stop
+   * @param spared a task that is stopped already, by somebody else of us
+   */
+  constructor(pid: number, sharers: readonly number[], traced: ReadonlySet<number> = new Set(), spared = 0) {
+    this.#pid = pid;
+    this.#sharers = sharers;
+    this.#traced = traced;
+    this.#spared = spared;
+  }
+
+  /** how many tasks there are */
+  get size(): number {
+    return this.#tasks.size;
+  }
+
+  /** Seizes all tasks, which they do not feel, then asks all to stop. */
+  begin(): void {
+    while (this.#seizeNew() > 0);
+    if (this.#tasks.size === 0) throw gone(this.#pid, 'it has no thread that can be stopped');
+    this.registers.reserve(this.#tasks.size);
+    this.beginNs = monotonicNs();
+    for (const task of this.#tasks.values()) this.#interrupt(task);
+  }
+
+  /** Takes the reports of tasks that have stopped; true when all have. */
+  look(): boolean {
+    for (const task of this.#tasks.values()) if (!task.stopped) this.#collect(task);
+    // Whoever was born meanwhile is traced already and stops by itself: it only has to be known.
+    return this.#running === 0 && this.#adoptNew() === 0;
+  }
+
+  /** Reads the registers of all tasks. Inside the hold. */
+  capture(): void {
+    this.registers.clear();
+    const own = this.#tasks.get(this.#pid);
+    if (own !== undefined) this.registers.read(own.tid, own.signal);
+    for (const task of this.#tasks.values()) if (task !== own) this.registers.read(task.tid, task.signal);
+  }
+
+  /** Lets all go. A task that has not stopped yet is waited for first: only a stopped one can be let go. */
+  release(): void {
+    for (const task of this.#tasks.values()) if (task.stopped) this.#letGo(task);
+    this.endNs = monotonicNs();
+    this.#tasks.clear();
+    this.#running = 0;
+  }
+
+  /** Whether somebody was asked to stop and has not yet. */
+  get pending(): boolean {
+    return this.#running > 0;
+  }
+
+  /** Lets go who has stopped, and keeps those who have not until they do: call again until it says true. */
+  releaseStopped(): boolean {
+    for (const task of this.#tasks.values()) {
+      if (!task.stopped) this.#collect(task);
+      if (!task.stopped) continue;
+      this.#letGo(task);
+      this.#tasks.delete(task.tid);
+    }
+    this.endNs = monotonicNs();
+    return this.#tasks.size === 0;
+  }
+
+  [Symbol.dispose](): void {
+    this.release();
+    this.registers[Symbol.dispose]();
+  }
+
+  /** Thread ids of all who are held. */
+  tids(): Iterable<number> {
+    return this.#tasks.keys();
+  }
+
+  #seizeNew(): number {
+    let found = 0;
+    for (const tid of [...taskIds(this.#pid), ...this.#sharers]) {
+      if (this.#tasks.has(tid) || tid === this.#spared) continue;
+      const result = this.#traced.has(tid) ? 0 : seize(tid, OPTIONS);
+      if (result === -ERRNO.ESRCH) continue;
+      if (result === -ERRNO.EPERM && !canWrite(this.#pid, tid)) continue;
+      if (result < 0)
+        throw failure(`trace thread ${tid}`, 'ptrace(PTRACE_SEIZE)', result, { pid: this.#pid, tid });
+      this.#add(tid);
+      found++;
+    }
+    return found;
+  }
+
+  /** Tasks that the kernel attached for us when they were born. */
+  #adoptNew(): number {
+    let found = 0;
+    for (const tid of taskIds(this.#pid)) {
+      if (this.#tasks.has(tid) || tid === this.#spared || !canWrite(this.#pid, tid)) continue;
+      // Already ours: the seizure fails. If not (it was born before its parent was seized), it succeeds.
+      const seized = seize(tid, OPTIONS) === 0;
+      const task = this.#add(tid);
+      if (seized) this.#interrupt(task);
+      found++;
+    }
+    return found;
+  }
+
+  #add(tid: number): HeldTask {
+    const task: HeldTask = { tid, stopped: false, signal: 0 };
+    this.#tasks.set(tid, task);
+    this.#running++;
+    return task;
+  }
+
+  #interrupt(task: HeldTask): void {
+    if (interrupt(task.tid) < 0) this.#forget(task);
+  }
+
+  #forget(task: HeldTask): void {
+    this.#tasks.delete(task.tid);
+    if (!task.stopped) this.#running--;
+  }
+
+  #collect(task: HeldTask): void {
+    const status = this.#status;
+    const result = status.wait(task.tid);
+    if (result === 0) return;
+    if (result < 0 || !status.stopped) {
+      this.#forget(task);
+      return;
+    }
+    task.stopped = true;
+    this.#running--;
+    // An event is not a signal; neither is a group stop, in which the task stays when we let it go.
+    if (status.event === 0) task.signal = status.stopSignal;
+    if (status.event === PTRACE_EVENT_CLONE || status.event === PTRACE_EVENT_VFORK) this.#born(task.tid);
+    if (status.event === PTRACE_EVENT_EXEC) throw gone(this.#pid, 'it executed another program');
+  }
+
+  /** A child outside the thread group: held if it shares the memory, else let go at once. */
+  #born(parent: number): void {
+    const tid = eventMessage(parent);
+    if (tid <= 0 || this.#tasks.has(tid)) return;
+    const task = this.#add(tid);
+    if (compareTasks(this.#pid, tid, KCMP_VM) === 0) return;
+    while (this.#status.wait(tid) === 0);
+    detach(tid, 0);
+    this.#forget(task);
+  }
+
+  #letGo(task: HeldTask): void {
+    const registers = this.registers.generalOf(task.tid);
+    if (registers !== undefined && restartInterruptedCall(registers))
+      setRegisters(task.tid, registers.address);
+    detach(task.tid, task.signal);
+  }
+}
+
+/** PF_IO_WORKER, PF_KTHREAD of the kernel's sched.h: no tracer may have these, and the former write only for others */
+const PF_UNTRACEABLE = 0x10 | 0x200000;
+
+/** Whether a task that can't be traced could write: not when it is a zombie, or a worker of io_uring. */
+function canWrite(pid: number, tid: number): boolean {
+  try {
+    const { state, flags } = readThreadStat(pid, tid);
+    return state !== 'Z' && state !== 'X' && (flags & PF_UNTRACEABLE) === 0;
+  } catch {
+    return false;
+  }
+}
+
+/** Thread ids of a process; empty when it is gone. */
+export function taskIds(pid: number): number[] {
+  try {
+    return readdirSync(`/proc/${pid}/task`).map(Number);
+  } catch {
+    return [];
+  }
+}
+
+function gone(pid: number, why: string): LivecoreError {
+  return new LivecoreError('TARGET_GONE', `process ${pid} can no longer be captured: ${why}`, { pid });
+}

@@ -1,0 +1,273 @@
+import type { Content, Outcome } from '../../engine/machine.ts';
+import {
+  O_CLOEXEC,
+  O_RDONLY,
+  PAGE_IS_FILE,
+  PAGE_IS_PRESENT,
+  PAGE_IS_SWAPPED,
+  PAGE_IS_WRITTEN,
+} from '../../linux/abi.ts';
+import { closeFile, openFile, readFileAt } from '../../linux/file.ts';
+import type { Memory } from '../../linux/memory.ts';
+import { Pagemap } from '../../linux/pagemap.ts';
+import type { ProcessMemory } from '../../linux/process-memory.ts';
+import type { AddressSpace } from './address-space.ts';
+import { PAGE_BYTES } from './pages.ts';
+import type { Region } from './regions.ts';
+
+const POPULATED = PAGE_IS_PRESENT | PAGE_IS_SWAPPED;
+/** no copy is larger: as many regions as pages of a huge page, and some */
+const SCAN_CAPACITY = 1024;
+
+/**
+ * Copies pages of the target, and vouches for them.
+ *
+ * After T0 a page's content is that of T0 as long as its write-protection has stood since, and only we lift it. So a
+ * page is looked at before it is read and again after: protected both times, it was protected while it was read,
+ * whatever the target did to its address space. What is not protected any more was destroyed, and is lost: it is
+ * never taken for what stands there now.
+ */
+export class PageCopier implements Disposable {
+  readonly #memory: ProcessMemory;
+  readonly #space: AddressSpace;
+  readonly #staging: Memory;
+  readonly #pagemap: Pagemap;
+  readonly #ownPages: Pagemap;
+  /** the pagemap entry of a marker, see `setMarker`; 0n where it can't be told from swap */
+  readonly #marker: bigint;
+  /** of each run of the last scan: first block, end, and 1 where its pages are in memory */
+  readonly #before: Float64Array = new Float64Array(SCAN_CAPACITY * 3);
+  readonly #files = new Map<Region, number>();
+  /** inside the hold nothing can change, and everything readable is of T0 */
+  held = false;
+
+  constructor(pid: number, memory: ProcessMemory, space: AddressSpace, staging: Memory, marker: bigint) {
+    using building = new DisposableStack();
+    this.#memory = memory;
+    this.#space = space;
+    this.#staging = staging;
+    this.#marker = marker;
+    this.#pagemap = building.use(new Pagemap(pid, { capacity: SCAN_CAPACITY }));
+    this.#pagemap.scan(0, 0, {
+      all: PAGE_IS_WRITTEN,
+      inverted: PAGE_IS_WRITTEN,
+      any: POPULATED,
+      returned: POPULATED,
+    });
+    this.#ownPages = building.use(new Pagemap(pid, { capacity: SCAN_CAPACITY }));
+    this.#ownPages.scan(0, 0, { all: PAGE_IS_FILE, inverted: PAGE_IS_FILE, any: POPULATED, returned: 0 });
+    building.move();
+  }
+
+  /** As Machine.copy, to `offset` of the staging memory. */
+  copy(first: number, count: number, offset: number, outcome: Outcome): void {
+    const to = this.#staging.address + offset;
+    const region = this.#space.regionAt(first * PAGE_BYTES);
+    if (this.held) this.#copyHeld(first, count, to, outcome);
+    else if (count === 1 && region?.handling === 'protected') outcome.add(first, 1, this.#copyOne(first, to));
+    else this.#copyByRegion(first, count, to, outcome);
+  }
+
+  /** Opens what is needed to read files that are mapped; before T0, so that nothing is opened later. */
+  openFiles(pid: number): void {
+    for (const region of this.#space.regions) {
+      const { mapping, handling } = region;
+      const readable =
+        handling === 'file' || handling === 'head' || (handling === 'shared' && mapping.deviceMajor === 0);
+      if (!readable || mapping.inode === 0 || this.#files.has(region)) continue;
+      const range = `${mapping.start.toString(16)}-${mapping.end.toString(16)}`;
+      const fd = openFile(`/proc/${pid}/map_files/${range}`, O_RDONLY | O_CLOEXEC);
+      if (fd >= 0) this.#files.set(region, fd);
+    }
+  }
+
+  [Symbol.dispose](): void {
+    for (const fd of this.#files.values()) closeFile(fd);
+    this.#files.clear();
+    this.#pagemap[Symbol.dispose]();
+    this.#ownPages[Symbol.dispose]();
+  }
+
+  #copyHeld(first: number, count: number, to: number, outcome: Outcome): void {
+    let done = 0;
+    while (done < count) {
+      const bytes = this.#memory.read(
+        (first + done) * PAGE_BYTES,
+        to + done * PAGE_BYTES,
+        (count - done) * PAGE_BYTES,
+      );
+      const whole = bytes < 0 ? 0 : Math.floor(bytes / PAGE_BYTES);
+      outcome.add(first + done, whole, 'content');
+      done += whole;
+      if (done < count) outcome.add(first + done++, 1, this.#missing(first + done - 1));
+    }
+  }
+
+  /** Runs of blocks are mostly of one region; where they are not, they are copied region by region. */
+  #copyByRegion(first: number, count: number, to: number, outcome: Outcome): void {
+    const end = first + count;
+    for (let block = first; block < end; ) {
+      const region = this.#space.regionAt(block * PAGE_BYTES);
+      const stop = region === undefined ? block + 1 : Math.min(end, region.mapping.end / PAGE_BYTES);
+      const at = to + (block - first) * PAGE_BYTES;
+      if (region === undefined) outcome.add(block, 1, 'absent');
+      else if (region.handling === 'protected') this.#copyProtected(block, stop - block, at, outcome);
+      else if (region.handling === 'shared') this.#copyShared(region, block, stop - block, at, outcome);
+      else this.#copyFile(region, block, stop - block, at, outcome);
+      block = stop;
+    }
+  }
+
+  #copyOne(block: number, to: number): Content {
+    const address = block * PAGE_BYTES;
+    const pagemap = this.#pagemap;
+    if (pagemap.readEntries(address, 1) !== 1 || !pagemap.isProtected(0)) return 'lost';
+    if (!pagemap.isPresent(0) && this.#isMarker(0)) return 'zero';
+    if (this.#memory.read(address, to, PAGE_BYTES) !== PAGE_BYTES) return 'lost';
+    return pagemap.readEntries(address, 1) === 1 && pagemap.isProtected(0) ? 'content' : 'lost';
+  }
+
+  #copyProtected(first: number, count: number, to: number, outcome: Outcome): void {
+    const runs = this.#scan(first, count);
+    const before = this.#before;
+    let block = first;
+    const from = outcome.length;
+    for (let run = 0; run < runs; run++) {
+      const runFirst = before[run * 3]!;
+      const runEnd = before[run * 3 + 1]!;
+      outcome.add(block, runFirst - block, 'lost');
+      const at = to + (runFirst - first) * PAGE_BYTES;
+      if (before[run * 3 + 2] === 1) this.#read(runFirst, runEnd - runFirst, at, outcome);
+      else this.#copySwapped(runFirst, runEnd - runFirst, at, outcome);
+      block = runEnd;
+    }
+    outcome.add(block, first + count - block, 'lost');
+    if (!this.#unchanged(first, count, runs)) this.#verifyEach(outcome, from);
+  }
+
+  /** Scans for what is populated and protected; the runs, as blocks, are in `#before`. */
+  #scan(first: number, count: number): number {
+    const pagemap = this.#pagemap;
+    pagemap.rescan(first * PAGE_BYTES, (first + count) * PAGE_BYTES);
+    const runs = Math.max(0, pagemap.nextRegions());
+    for (let run = 0; run < runs; run++) {
+      this.#before[run * 3] = pagemap.regionStart(run) / PAGE_BYTES;
+      this.#before[run * 3 + 1] = pagemap.regionEnd(run) / PAGE_BYTES;
+      this.#before[run * 3 + 2] = (pagemap.regionCategories(run) & PAGE_IS_PRESENT) === 0 ? 0 : 1;
+    }
+    return runs;
+  }
+
+  /** Whether everything that was protected before the reading still is. */
+  #unchanged(first: number, count: number, runs: number): boolean {
+    const pagemap = this.#pagemap;
+    pagemap.rescan(first * PAGE_BYTES, (first + count) * PAGE_BYTES);
+    if (Math.max(0, pagemap.nextRegions()) !== runs) return false;
+    for (let run = 0; run < runs; run++) {
+      if (pagemap.regionStart(run) / PAGE_BYTES !== this.#before[run * 3]) return false;
+      if (pagemap.regionEnd(run) / PAGE_BYTES !== this.#before[run * 3 + 1]) return false;
+    }
+    return true;
+  }
+
+  /** Something changed while we read: looks at each block that was taken for content. */
+  #verifyEach(outcome: Outcome, from: number): void {
+    const runs = outcome.length;
+    const copies = {
+      firsts: outcome.firsts.slice(from, runs),
+      counts: outcome.counts.slice(from, runs),
+      contents: outcome.contents.slice(from, runs),
+    };
+    outcome.length = from;
+    for (let run = 0; run < copies.firsts.length; run++) {
+      const content = copies.contents[run]!;
+      const runFirst = copies.firsts[run]!;
+      const runCount = copies.counts[run]!;
+      if (content === 'lost') {
+        outcome.add(runFirst, runCount, content);
+        continue;
+      }
+      const read = this.#pagemap.readEntries(runFirst * PAGE_BYTES, runCount);
+      for (let index = 0; index < runCount; index++) {
+        const stands = index < read && this.#pagemap.isProtected(index);
+        outcome.add(runFirst + index, 1, stands ? content : 'lost');
+      }
+    }
+  }
+
+  #read(first: number, count: number, to: number, outcome: Outcome): void {
+    const bytes = this.#memory.read(first * PAGE_BYTES, to, count * PAGE_BYTES);
+    const whole = bytes < 0 ? 0 : Math.floor(bytes / PAGE_BYTES);
+    outcome.add(first, whole, 'content');
+    outcome.add(first + whole, count - whole, 'lost');
+  }
+
+  /**
+   * Pages that are not in memory: in swap, or never there with only a marker of the protection in their place. A
+   * marker's content is zeros; reading it would give the target a page.
+   */
+  #copySwapped(first: number, count: number, to: number, outcome: Outcome): void {
+    const read = this.#pagemap.readEntries(first * PAGE_BYTES, count);
+    for (let index = 0; index < count; index++) {
+      if (index < read && this.#isMarker(index)) {
+        outcome.add(first + index, 1, 'zero');
+        continue;
+      }
+      const bytes = this.#memory.read((first + index) * PAGE_BYTES, to + index * PAGE_BYTES, PAGE_BYTES);
+      outcome.add(first + index, 1, bytes === PAGE_BYTES ? 'content' : 'lost');
+    }
+  }
+
+  #isMarker(index: number): boolean {
+    // bits 55 and 56, soft-dirty and exclusive, say nothing about markers
+    return this.#marker !== 0n && (this.#pagemap.entry(index) & ~(3n << 55n)) === this.#marker;
+  }
+
+  /** The file's own content, from the file: reading it through the target would map it there. */
+  #copyFile(region: Region, first: number, count: number, to: number, outcome: Outcome): void {
+    if (this.#copyFromFile(region, first, count, to)) {
+      outcome.add(first, count, 'content');
+      return;
+    }
+    this.#read(first, count, to, outcome);
+    // Without the file at hand: what has become the process' own since T0 is not what the file had.
+    this.#ownPages.rescan(first * PAGE_BYTES, (first + count) * PAGE_BYTES);
+    if (this.#ownPages.nextRegions() === 0) return;
+    outcome.length = 0;
+    outcome.add(first, count, 'lost');
+  }
+
+  #copyShared(region: Region, first: number, count: number, to: number, outcome: Outcome): void {
+    if (this.#copyFromFile(region, first, count, to)) {
+      outcome.add(first, count, 'unreliable');
+      return;
+    }
+    const bytes = this.#memory.read(first * PAGE_BYTES, to, count * PAGE_BYTES);
+    const whole = bytes < 0 ? 0 : Math.floor(bytes / PAGE_BYTES);
+    outcome.add(first, whole, 'unreliable');
+    outcome.add(first + whole, count - whole, 'lost');
+  }
+
+  #copyFromFile(region: Region, first: number, count: number, to: number): boolean {
+    const fd = this.#files.get(region);
+    if (fd === undefined) return false;
+    const { mapping } = region;
+    const length = count * PAGE_BYTES;
+    const offset = mapping.offset + (first * PAGE_BYTES - mapping.start);
+    let done = 0;
+    while (done < length) {
+      const bytes = readFileAt(fd, to + done, length - done, offset + done);
+      if (bytes <= 0) break;
+      done += bytes;
+    }
+    if (done === length) return true;
+    // The last page of a file is zeros past its end (mmap(2)); whole pages past the end can't be read at all.
+    const room = to - this.#staging.address;
+    this.#staging.bytes.fill(0, room + done, room + Math.ceil(done / PAGE_BYTES) * PAGE_BYTES);
+    return Math.ceil(done / PAGE_BYTES) * PAGE_BYTES === length;
+  }
+
+  #missing(block: number): Content {
+    return this.#space.regionAt(block * PAGE_BYTES) === undefined ? 'absent' : 'lost';
+  }
+}

@@ -1,0 +1,113 @@
+import type { RangeList } from '../../engine/range-list.ts';
+import { ERRNO } from '../../linux/errno.ts';
+import type { Pagemap } from '../../linux/pagemap.ts';
+import type { Userfaultfd } from '../../linux/userfaultfd.ts';
+import { PAGE_BYTES, SPAN_PAGES } from './pages.ts';
+import type { Region } from './regions.ts';
+
+/** Unregistering lets writers stand still for as long as it takes: 2 MiB are 60 us. */
+const UNREGISTER_PAGES = SPAN_PAGES;
+
+/** Write-protection of the target's pages: what is registered, what is protected, and how it is taken away again. */
+export class Protection {
+  readonly #userfaultfd: Userfaultfd;
+  /** blocks that must stay writable, see ThreadWords */
+  readonly #exempt: ReadonlySet<number>;
+  /** registered ranges of addresses, by start */
+  readonly #registered = new Map<number, number>();
+  #pieces: { start: number; end: number }[] | undefined;
+
+  constructor(userfaultfd: Userfaultfd, exempt: ReadonlySet<number>) {
+    this.#userfaultfd = userfaultfd;
+    this.#exempt = exempt;
+  }
+
+  /** Registers a mapping; false where the kernel will not (it has changed, or is of a kind that can't be). */
+  register(start: number, end: number): boolean {
+    if (this.#registered.get(start) === end) return true;
+    if (this.#userfaultfd.register(start, end - start) < 0) return false;
+    this.#registered.set(start, end);
+    return true;
+  }
+
+  /**
+   * Whether a region is still the one that was registered and armed. A mapping that was replaced by another of the
+   * same shape reads the same in maps; none of its pages is protected then. One page that was armed tells.
+   */
+  isIntact(region: Region, pagemap: Pagemap, armed: RangeList): boolean {
+    const { start, end } = region.mapping;
+    if (this.#registered.get(start) !== end) return false;
+    const index = armed.indexOf(start / PAGE_BYTES);
+    if (index >= armed.length) return true;
+    const from = Math.max(armed.firsts[index]!, start / PAGE_BYTES);
+    const until = Math.min(armed.firsts[index]! + armed.counts[index]!, end / PAGE_BYTES);
+    if (from >= until) return true;
+    const count = pagemap.readEntries(from * PAGE_BYTES, Math.min(until - from, SPAN_PAGES));
+    for (let entry = 0; entry < count; entry++) if (pagemap.isProtected(entry)) return true;
+    return false;
+  }
+
+  /** Protects blocks, but those that must stay writable. Returns 0 or a negative errno. */
+  protect(first: number, count: number): number {
+    let from = first;
+    let result = 0;
+    for (const block of this.#exemptIn(first, count)) {
+      if (block > from) result = Math.min(result, this.#write(from, block - from, true));
+      from = block + 1;
+    }
+    if (first + count > from) result = Math.min(result, this.#write(from, first + count - from, true));
+    return result;
+  }
+
+  /** Lifts protection and wakes who waits. */
+  release(first: number, count: number): void {
+    const result = this.#write(first, count, false);
+    if (result === 0 || result === -ERRNO.ESRCH) return;
+    // -EAGAIN: somebody removes memory and waits for its event; meanwhile nothing can be released, but unregistered.
+    // -ENOENT: part of the range is not mapped any more, or not registered.
+    for (let block = first; block < first + count; block++) {
+      if (this.#write(block, 1, false) < 0) this.#userfaultfd.unregister(block * PAGE_BYTES, PAGE_BYTES);
+    }
+  }
+
+  /** Unregisters the next piece; true when nothing is left. */
+  unregisterNext(armed: RangeList): boolean {
+    this.#pieces ??= this.#planPieces(armed);
+    const piece = this.#pieces.pop();
+    if (piece === undefined) return true;
+    const result = this.#userfaultfd.unregister(piece.start, piece.end - piece.start);
+    // What is unmapped is unregistered; at the limit of mappings a split fails, and closing does the rest.
+    void result;
+    return false;
+  }
+
+  /** From the end, so that they are popped in order of address: pieces with page tables are small, others whole. */
+  #planPieces(armed: RangeList): { start: number; end: number }[] {
+    const pieces: { start: number; end: number }[] = [];
+    for (const [start, end] of [...this.#registered].sort((left, right) => left[0] - right[0])) {
+      let from = start;
+      for (let index = armed.indexOf(start / PAGE_BYTES); index < armed.length && from < end; index++) {
+        const spanStart = Math.max(from, armed.firsts[index]! * PAGE_BYTES);
+        const spanEnd = Math.min(end, (armed.firsts[index]! + armed.counts[index]!) * PAGE_BYTES);
+        if (spanStart >= end) break;
+        if (spanStart > from) pieces.push({ start: from, end: spanStart });
+        for (let at = spanStart; at < spanEnd; at += UNREGISTER_PAGES * PAGE_BYTES) {
+          pieces.push({ start: at, end: Math.min(spanEnd, at + UNREGISTER_PAGES * PAGE_BYTES) });
+        }
+        from = spanEnd;
+      }
+      if (from < end) pieces.push({ start: from, end });
+    }
+    return pieces.reverse();
+  }
+
+  #exemptIn(first: number, count: number): number[] {
+    const inside: number[] = [];
+    for (const block of this.#exempt) if (block >= first && block < first + count) inside.push(block);
+    return inside.sort((left, right) => left - right);
+  }
+
+  #write(first: number, count: number, on: boolean): number {
+    return this.#userfaultfd.writeProtect(first * PAGE_BYTES, count * PAGE_BYTES, on);
+  }
+}
