@@ -6,6 +6,12 @@ import { addExamples } from './help.ts';
 
 const SHELLS = ['bash', 'zsh', 'fish'] as const;
 
+/**
+ * Names that a shell takes as they are. Bash expands what it is offered (`compgen -W`), so a file that is named like a
+ * command substitution must never be.
+ */
+const PLAIN_NAME = /^[\p{L}\p{N}._,+@%=-]+$/u;
+
 type Offer = (value: string, description: string) => void;
 
 /** Adds the command, and the hidden one that it needs, to the tree. */
@@ -90,7 +96,7 @@ function offerFiles(current: string, offer: Offer): void {
   const prefix = word.endsWith('/') ? word : word.includes('/') ? join(folder, '/') : '';
   try {
     for (const entry of readdirSync(folder, { withFileTypes: true })) {
-      if (entry.name !== printable(entry.name)) continue;
+      if (!PLAIN_NAME.test(entry.name)) continue;
       offer(`${prefix}${entry.name}${entry.isDirectory() ? '/' : ''}`, '');
     }
   } catch {

@@ -110,7 +110,7 @@ function report(summary: DumpSummary, context: Context): void {
   if (unreliable + lost > 0) {
     context.ending = 'incomplete';
     const what = `${formatCount(unreliable)} blocks unreliable, ${formatCount(lost)} lost`;
-    voice.warn(`${what}; \`livecore show\` lists them, debuggers cannot read them`);
+    voice.warn(`${what}; \`livecore show\` lists them`);
   }
   voice.record(summary);
   // The one thing on stdout, so that $(livecore dump PID) is the file.

@@ -1,7 +1,7 @@
 /** Shows how far a dump is: one line written over again on a terminal, a few plain lines elsewhere. */
 import type { DumpPhase, DumpProgress } from '../dump-types.ts';
 import { formatCount, formatNumber, formatSize } from './format.ts';
-import type { Voice } from './voice.ts';
+import { record, type Voice } from './voice.ts';
 
 const PHASE_WORDS: Readonly<Record<DumpPhase, string>> = {
   attach: 'attaching',
@@ -38,7 +38,7 @@ export class ProgressLine {
     if (event.phase === this.#phase && this.#now() - this.#lastMs < intervalMs) return;
     this.#phase = event.phase;
     this.#lastMs = this.#now();
-    this.#voice.record({ type: 'progress', ...event });
+    this.#voice.record(record('progress', event));
     this.#voice.say(describeProgress(event));
   }
 }

@@ -6,6 +6,7 @@ import { addCompletion } from './completion.ts';
 import type { Context } from './context.ts';
 import { addDump } from './dump.ts';
 import { addMan } from './man.ts';
+import { addShow } from './show.ts';
 import { type Ending, endingOf, exitStatuses } from './voice.ts';
 
 /** Builds the tree; nothing heavy is loaded before an action runs. */
@@ -24,6 +25,7 @@ export function buildTree(context: Context): Command {
       writeErr: (text) => context.voice.say(text.trimEnd()),
     });
   addDump(program, context);
+  addShow(program, context);
   addCompletion(program);
   addMan(program, context);
   return program;

@@ -6,6 +6,7 @@
  */
 import { styleText } from 'node:util';
 import { LivecoreError } from '../errors.ts';
+import { escapeJson, escapeText } from './escape.ts';
 
 /** How a command ended. */
 export type Ending = 'whole' | 'failed' | 'usage' | 'incomplete' | 'interrupted';
@@ -67,18 +68,17 @@ export class Voice {
     return this.#stderr.isTTY === true && process.env['TERM'] !== 'dumb' && !this.isJson;
   }
 
-  /** What the command was asked for. */
+  /** What the command was asked for; the caller has escaped what comes from a target. */
   data(text: string): void {
     this.#stdout.write(text.endsWith('\n') ? text : `${text}\n`);
   }
 
   /** One JSON line, where JSON was asked for; nothing otherwise. Addresses (bigint) become 0x strings. */
-  record(value: { readonly type: string; readonly [field: string]: unknown } | object): void {
+  record(value: { readonly type: string }): void {
     if (!this.isJson) return;
     const stream = this.#manner.coreOnStdout ? this.#stderr : this.#stdout;
-    stream.write(
-      `${JSON.stringify(value, (_key, field) => (typeof field === 'bigint' ? hex(field) : field))}\n`,
-    );
+    const json = JSON.stringify(value, (_key, field) => (typeof field === 'bigint' ? hex(field) : field));
+    stream.write(`${escapeJson(json)}\n`);
   }
 
   /** Something worth knowing. */
@@ -88,14 +88,14 @@ export class Voice {
 
   /** Something that needs care: shown even with --quiet. */
   warn(text: string): void {
-    if (this.isJson) this.record({ type: 'notice', text });
-    else this.#line(`${styleText('yellow', 'note:', { stream: this.#stderr })} ${text}`);
+    if (this.isJson) this.record(record('notice', { text }));
+    else this.#line(text, styleText('yellow', 'note: ', { stream: this.#stderr }));
   }
 
   /** Why nothing came of it. */
   fail(error: unknown): void {
-    if (this.isJson) this.record({ type: 'error', ...plain(error) });
-    else this.#line(`${styleText('red', 'livecore:', { stream: this.#stderr })} ${describe(error)}`);
+    if (this.isJson) this.record(record('error', plain(error)));
+    else this.#line(describe(error), styleText('red', 'livecore: ', { stream: this.#stderr }));
   }
 
   /** A line that the next one overwrites, where `isLive`. */
@@ -111,10 +111,16 @@ export class Voice {
     this.#lineIsOpen = false;
   }
 
-  #line(text: string): void {
+  /** Messages hold names that a target chose; `prefix` is ours. */
+  #line(text: string, prefix = ''): void {
     this.settle();
-    this.#stderr.write(`${text}\n`);
+    this.#stderr.write(`${prefix}${text.split('\n').map(escapeText).join('\n')}\n`);
   }
+}
+
+/** A record of one type, from fields that are not its own. */
+export function record<T extends string>(type: T, fields: object): { readonly type: T } {
+  return { type, ...fields };
 }
 
 function ignoreClosedPipe(error: NodeJS.ErrnoException): void {

@@ -1,24 +1,28 @@
-/** Who may import whom. Arrows point down only: cli, index, machines, then engine, linux and formats, then the floor. */
+/** Who may import whom. Arrows point down only: cli, index, loop, machines, then engine, linux and formats, then the floor. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type Import, importsIn, importsOf, sourcesUnder } from './sources.ts';
 
-/** The folders below each folder of src. A file in src itself belongs to `index`, except errors. */
+/** The folders below each folder of src. A file in src itself belongs to `index`, except those of the floor. */
 const below: Readonly<Record<string, readonly string[]>> = {
-  cli: ['index', 'machines', 'engine', 'linux', 'formats', 'bytes', 'errors'],
-  index: ['machines', 'engine', 'linux', 'formats', 'bytes', 'errors'],
-  machines: ['engine', 'linux', 'formats', 'bytes', 'errors'],
+  cli: ['index', 'loop', 'machines', 'engine', 'linux', 'formats', 'bytes', 'dump-types', 'errors'],
+  index: ['loop', 'machines', 'engine', 'linux', 'formats', 'bytes', 'dump-types', 'errors'],
+  loop: ['machines', 'engine', 'linux', 'formats', 'bytes', 'dump-types', 'errors'],
+  machines: ['engine', 'linux', 'formats', 'bytes', 'dump-types', 'errors'],
   engine: ['errors'],
   linux: ['bytes', 'errors'],
   formats: ['bytes', 'errors'],
   bytes: [],
+  'dump-types': [],
   errors: [],
 };
+
+const floorFiles: Readonly<Record<string, string>> = { 'errors.ts': 'errors', 'dump-types.ts': 'dump-types' };
 
 /** The part of src that a file belongs to; each machine is a part of its own. */
 function partOf(file: string): string {
   const [, folder = '', next] = file.split('/');
-  if (next === undefined) return folder === 'errors.ts' ? 'errors' : 'index';
+  if (next === undefined) return floorFiles[folder] ?? 'index';
   return folder === 'machines' ? `machines/${next}` : folder;
 }
 

@@ -1,19 +1,12 @@
 /** Reads from /proc what rights.ts decides upon. Looks only; no process is touched by it. */
-import {
-  accessSync,
-  closeSync,
-  constants,
-  openSync,
-  readFileSync,
-  readlinkSync,
-  readSync,
-  statSync,
-} from 'node:fs';
+import { accessSync, closeSync, constants, openSync, readSync, statSync } from 'node:fs';
 import { LivecoreError } from '../../errors.ts';
+import { readControlGroups, readNamespace, readStat, readStatus } from '../../linux/proc.ts';
+import { isGone, readProcText } from '../../linux/proc-file.ts';
 import type { CallerFacts, TargetFacts } from './rights.ts';
 
-/** Inode of the first user namespace, PROC_USER_INIT_INO (linux/proc_ns.h): the same on every machine. */
-const INITIAL_USER_NAMESPACE = 4026531837;
+/** The first user namespace: PROC_USER_INIT_INO (linux/proc_ns.h), the same on every machine. */
+const INITIAL_USER_NAMESPACE = 'user:[4026531837]';
 
 /** PF_KTHREAD (linux/sched.h), in the flags of /proc/PID/stat. */
 const KERNEL_THREAD_FLAG = 0x00200000;
@@ -24,48 +17,49 @@ const ELF_CLASS_32 = 1;
 
 /** Who runs livecore, and what this machine allows. */
 export function readCaller(): CallerFacts {
-  const status = readStatus('self') ?? new Map<string, string>();
-  const userNamespace = readNamespace('self', 'user') ?? 0;
+  const status = readStatus('self');
+  const userNamespace = readNamespace('self', 'user');
   return {
-    uid: ids(status, 'Uid')[0] ?? 0,
-    gid: ids(status, 'Gid')[0] ?? 0,
-    effective: capabilities(status, 'CapEff'),
-    permitted: capabilities(status, 'CapPrm'),
+    uid: status.userIds[0]!,
+    gid: status.groupIds[0]!,
+    effective: status.effectiveCapabilities,
+    permitted: status.permittedCapabilities,
     userNamespace,
     isInitialUserNamespace: userNamespace === INITIAL_USER_NAMESPACE,
-    ptraceScope: Number(readText('/proc/sys/kernel/yama/ptrace_scope') ?? 0),
-    unprivilegedUserfaultfd: readText('/proc/sys/vm/unprivileged_userfaultfd')?.trim() === '1',
+    ptraceScope: Number(orUndefined(() => readProcText('/proc/sys/kernel/yama/ptrace_scope')) ?? 0),
+    unprivilegedUserfaultfd:
+      orUndefined(() => readProcText('/proc/sys/vm/unprivileged_userfaultfd'))?.trim() === '1',
     userfaultfdDevice: probeDevice('/dev/userfaultfd'),
-    isFiltered: Number(status.get('Seccomp') ?? 0) !== 0,
+    isFiltered: (status.seccomp ?? 0) !== 0,
   };
 }
 
 /** Throws NO_SUCH_PROCESS, or NO_RIGHT where the process is hidden from the caller. */
 export function readTarget(pid: number): TargetFacts {
-  const status = readStatus(pid);
-  const stat = readText(`/proc/${pid}/stat`);
-  if (status === undefined || stat === undefined) throw absence(pid);
-  // The name stands in parentheses and may hold any byte, so the fields are counted from its end.
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  const tracerPid = Number(status.get('TracerPid') ?? 0);
-  return {
-    pid,
-    threadGroup: Number(status.get('Tgid') ?? pid),
-    state: fields[0] ?? '?',
-    isKernelThread: (Number(fields[6]) & KERNEL_THREAD_FLAG) !== 0,
-    uids: ids(status, 'Uid').slice(0, 3),
-    gids: ids(status, 'Gid').slice(0, 3),
-    permitted: capabilities(status, 'CapPrm'),
-    effective: capabilities(status, 'CapEff'),
-    userNamespace: readNamespace(pid, 'user'),
-    isDumpable: readDumpable(pid, ids(status, 'Uid')[1]),
-    isDescendant: isDescendantOf(process.pid, pid),
-    seccompMode: Number(status.get('Seccomp') ?? 0),
-    tracer: tracerPid === 0 ? undefined : { pid: tracerPid, name: readStatus(tracerPid)?.get('Name') ?? '?' },
-    is32Bit: readIs32Bit(pid),
-    isFrozen: readIsFrozen(pid),
-    memOpens: opens(`/proc/${pid}/mem`, constants.O_RDONLY),
-  };
+  try {
+    const status = readStatus(pid);
+    return {
+      pid,
+      threadGroup: status.threadGroupId,
+      state: status.state,
+      isKernelThread: (readStat(pid).flags & KERNEL_THREAD_FLAG) !== 0,
+      uids: status.userIds.slice(0, 3),
+      gids: status.groupIds.slice(0, 3),
+      permitted: status.permittedCapabilities,
+      effective: status.effectiveCapabilities,
+      userNamespace: orUndefined(() => readNamespace(pid, 'user')),
+      isDumpable: orUndefined(() => readDumpable(pid, status.userIds[1]!)),
+      isDescendant: isDescendantOf(process.pid, pid),
+      seccompMode: status.seccomp ?? 0,
+      tracer: tracerOf(status.tracerId),
+      is32Bit: orUndefined(() => readIs32Bit(pid)),
+      isFrozen: orUndefined(() => readIsFrozen(pid)) ?? false,
+      // opening asks for the right to attach (fs/proc/base.c, proc_mem_open), and does nothing else
+      memOpens: opens(`/proc/${pid}/mem`, constants.O_RDONLY),
+    };
+  } catch (error) {
+    throw isGone(error) ? absence(pid) : error;
+  }
 }
 
 function absence(pid: number): LivecoreError {
@@ -81,83 +75,51 @@ function absence(pid: number): LivecoreError {
   return new LivecoreError('NO_RIGHT', text, { pid, cure: 'run livecore as root or as its user' });
 }
 
-/** /proc/PID/status by the name of the line. */
-function readStatus(pid: number | 'self'): Map<string, string> | undefined {
-  const text = readText(`/proc/${pid}/status`);
-  if (text === undefined) return undefined;
-  return new Map(
-    text
-      .split('\n')
-      .map((line) => [line.slice(0, line.indexOf(':')), line.slice(line.indexOf(':') + 1).trim()]),
-  );
-}
-
-function ids(status: ReadonlyMap<string, string>, name: string): number[] {
-  return (status.get(name) ?? '').split(/\s+/).filter(Boolean).map(Number);
-}
-
-function capabilities(status: ReadonlyMap<string, string>, name: string): bigint {
-  return BigInt(`0x${status.get(name) ?? '0'}`);
-}
-
-function readNamespace(pid: number | 'self', kind: string): number | undefined {
-  try {
-    return Number(/\d+/.exec(readlinkSync(`/proc/${pid}/ns/${kind}`))?.[0]);
-  } catch {
-    return undefined;
-  }
+function tracerOf(pid: number): TargetFacts['tracer'] {
+  if (pid === 0) return undefined;
+  return { pid, name: orUndefined(() => readStatus(pid).name) ?? '?' };
 }
 
 /** The entries of a process that is not dumpable belong to root (proc(5), /proc/PID); of root's own that tells nothing. */
-function readDumpable(pid: number, effectiveUid: number | undefined): boolean | undefined {
-  if (effectiveUid === undefined || effectiveUid === 0) return undefined;
-  try {
-    return statSync(`/proc/${pid}/stat`).uid === effectiveUid;
-  } catch {
-    return undefined;
-  }
+function readDumpable(pid: number, effectiveUid: number): boolean | undefined {
+  return effectiveUid === 0 ? undefined : statSync(`/proc/${pid}/stat`).uid === effectiveUid;
 }
 
 function isDescendantOf(ancestor: number, pid: number): boolean {
   for (let current = pid; current > 1; ) {
-    current = Number(readStatus(current)?.get('PPid') ?? 0);
+    current = orUndefined(() => readStatus(current).parentId) ?? 0;
     if (current === ancestor) return true;
   }
   return false;
 }
 
-function readIs32Bit(pid: number): boolean | undefined {
+function readIs32Bit(pid: number): boolean {
+  const fd = openSync(`/proc/${pid}/exe`, 'r');
   try {
-    const fd = openSync(`/proc/${pid}/exe`, 'r');
-    try {
-      const byte = new Uint8Array(1);
-      readSync(fd, byte, 0, 1, ELF_CLASS_OFFSET);
-      return byte[0] === ELF_CLASS_32;
-    } finally {
-      closeSync(fd);
-    }
-  } catch {
-    return undefined;
+    const byte = new Uint8Array(1);
+    readSync(fd, byte, 0, 1, ELF_CLASS_OFFSET);
+    return byte[0] === ELF_CLASS_32;
+  } finally {
+    closeSync(fd);
   }
 }
 
 /** cgroup.events says "frozen 1" for a cgroup that is frozen itself or by one above it (cgroup v2). */
 function readIsFrozen(pid: number): boolean {
-  const path = /^0::(.*)$/m.exec(readText(`/proc/${pid}/cgroup`) ?? '')?.[1];
-  if (path === undefined) return false;
-  return /^frozen 1$/m.test(readText(`/sys/fs/cgroup${path}/cgroup.events`) ?? '');
+  const path = readControlGroups(pid).get('');
+  return path !== undefined && /^frozen 1$/m.test(readProcText(`/sys/fs/cgroup${path}/cgroup.events`));
 }
 
 function probeDevice(path: string): CallerFacts['userfaultfdDevice'] {
   try {
-    accessSync(path, constants.R_OK | constants.W_OK);
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'ENOENT' ? 'absent' : 'denied';
+    accessSync(path, constants.F_OK);
+  } catch {
+    return 'absent';
   }
+  // access(2) knows nothing of device cgroups
   return opens(path, constants.O_RDWR) ? 'opens' : 'denied';
 }
 
-/** access(2) knows nothing of device cgroups or of ptrace checks, so it is opened. */
 function opens(path: string, flags: number): boolean {
   try {
     closeSync(openSync(path, flags));
@@ -167,9 +129,10 @@ function opens(path: string, flags: number): boolean {
   }
 }
 
-function readText(path: string): string | undefined {
+/** What the caller may not see, or is gone meanwhile, is not known. */
+function orUndefined<T>(read: () => T): T | undefined {
   try {
-    return readFileSync(path, 'utf8');
+    return read();
   } catch {
     return undefined;
   }

@@ -12,7 +12,7 @@ const caller: CallerFacts = {
   gid: 1000,
   effective: 0n,
   permitted: 0n,
-  userNamespace: 1,
+  userNamespace: 'user:[1]',
   isInitialUserNamespace: true,
   ptraceScope: 0,
   unprivilegedUserfaultfd: false,
@@ -29,7 +29,7 @@ const target: TargetFacts = {
   gids: [1000, 1000, 1000],
   permitted: 0n,
   effective: 0n,
-  userNamespace: 1,
+  userNamespace: 'user:[1]',
   isDumpable: true,
   isDescendant: false,
   seccompMode: 0,
@@ -75,7 +75,7 @@ test('a target with CAP_SYS_PTRACE makes its userfaultfd itself', () => {
   const privileged = { effective: 1n << BigInt(CAP_SYS_PTRACE), permitted: 1n << BigInt(CAP_SYS_PTRACE) };
   const device = { userfaultfdDevice: 'denied' } as const;
   assert.equal(refusal({ ...capability(CAP_SYS_PTRACE), ...device }, privileged), undefined);
-  const elsewhere = { ...privileged, userNamespace: 2 };
+  const elsewhere = { ...privileged, userNamespace: 'user:[2]' };
   assert.equal(refusal({ ...capability(CAP_SYS_PTRACE), ...device }, elsewhere)?.code, 'NO_RIGHT');
 });
 
@@ -85,7 +85,7 @@ const attachCases: readonly [what: string, changed: Partial<TargetFacts>, expect
   ['saved uid', { uids: [1000, 1000, 0] }, /another user/],
   ['group', { gids: [1000, 1000, 50] }, /another user or group/],
   ['dumpable', { isDumpable: false }, /not dumpable/],
-  ['user namespace', { userNamespace: 2 }, /another user namespace/],
+  ['user namespace', { userNamespace: 'user:[2]' }, /another user namespace/],
   ['capabilities', { permitted: 1n }, /capabilities that the caller lacks/],
 ];
 for (const [what, changed, expected] of attachCases) {
@@ -101,7 +101,7 @@ for (const [what, changed, expected] of attachCases) {
 test('CAP_SYS_PTRACE of an inner namespace ends at its border', () => {
   const inner = { ...capability(CAP_SYS_PTRACE), isInitialUserNamespace: false };
   assert.equal(refusal(inner, { uids: [0, 0, 0] }), undefined);
-  assert.match(refusal(inner, { userNamespace: 2 })?.cure ?? '', /on the host as root/);
+  assert.match(refusal(inner, { userNamespace: 'user:[2]' })?.cure ?? '', /on the host as root/);
 });
 
 test('Yama: scope 1 allows children, 2 allows nobody without the capability, 3 nobody', () => {

@@ -18,8 +18,8 @@ export interface CallerFacts {
   readonly gid: number;
   readonly effective: CapabilitySet;
   readonly permitted: CapabilitySet;
-  /** inode of the user namespace */
-  readonly userNamespace: number;
+  /** as in /proc/PID/ns/user */
+  readonly userNamespace: string;
   readonly isInitialUserNamespace: boolean;
   /** kernel.yama.ptrace_scope, 0 where there is no Yama */
   readonly ptraceScope: number;
@@ -44,7 +44,7 @@ export interface TargetFacts {
   readonly gids: readonly number[];
   readonly permitted: CapabilitySet;
   readonly effective: CapabilitySet;
-  readonly userNamespace: number | undefined;
+  readonly userNamespace: string | undefined;
   /** prctl(2) PR_GET_DUMPABLE is 1; undefined where that can't be told from outside */
   readonly isDumpable: boolean | undefined;
   readonly isDescendant: boolean;
