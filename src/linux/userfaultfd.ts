@@ -7,6 +7,7 @@ import {
   O_RDWR,
   SYS_userfaultfd,
   UFFD_API,
+  UFFD_USER_MODE_ONLY,
   UFFDIO_API,
   UFFDIO_REGISTER,
   UFFDIO_REGISTER_MODE_WP,
@@ -51,18 +52,22 @@ export function openUserfaultfdDevice(): number {
   });
 }
 
-/** A userfaultfd of this process' own memory: by the system call, or where that is forbidden by the device. */
-export function createUserfaultfd(): Userfaultfd {
-  const flags = O_CLOEXEC | O_NONBLOCK;
-  let fd = libc.syscall(SYS_userfaultfd, flags, 0, 0, 0, 0, 0);
-  if (fd < 0) {
-    const device = openUserfaultfdDevice();
-    fd = libc.ioctl(device, USERFAULTFD_IOC_NEW, flags);
-    const error = fd < 0 ? -errno() : 0;
-    closeFile(device);
-    check(error, 'create a userfaultfd', 'ioctl(USERFAULTFD_IOC_NEW)');
-  }
-  return new Userfaultfd(fd);
+/**
+ * A userfaultfd of this process' own memory: by the system call, or where that is forbidden by the device. Throws SYSTEM_CALL.
+ *
+ * @param userModeOnly one that any process may make, but that breaks system calls writing to protected memory (EFAULT)
+ */
+export function createUserfaultfd({ userModeOnly = false }: { userModeOnly?: boolean } = {}): Userfaultfd {
+  const flags = O_CLOEXEC | O_NONBLOCK | (userModeOnly ? UFFD_USER_MODE_ONLY : 0);
+  const fd = libc.syscall(SYS_userfaultfd, flags, 0, 0, 0, 0, 0);
+  if (fd >= 0) return new Userfaultfd(fd);
+  const error = errno();
+  if (error !== ERRNO.EPERM) throw failure('create a userfaultfd', 'userfaultfd', -error);
+  const device = openUserfaultfdDevice();
+  const ours = libc.ioctl(device, USERFAULTFD_IOC_NEW, flags);
+  const result = ours < 0 ? -errno() : ours;
+  closeFile(device);
+  return new Userfaultfd(check(result, 'create a userfaultfd', 'ioctl(USERFAULTFD_IOC_NEW)'));
 }
 
 /**
