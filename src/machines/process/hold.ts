@@ -92,6 +92,7 @@ export class Hold implements Disposable {
 
   /** Lets all go. A task that has not stopped yet is waited for first: only a stopped one can be let go. */
   release(): void {
+    if (this.#tasks.size === 0) return;
     for (const task of this.#tasks.values()) if (task.stopped) this.#letGo(task);
     this.endNs = monotonicNs();
     this.#tasks.clear();

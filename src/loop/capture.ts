@@ -1,0 +1,128 @@
+import type { TargetMemory } from '../dump-types.ts';
+import type { Policy } from '../engine/policy.ts';
+import { Snapshot } from '../engine/snapshot.ts';
+import type { CoreLayout } from '../formats/elf-core/layout.ts';
+import { monotonicNs } from '../linux/clock.ts';
+import { untouchedMarkerEntry } from '../linux/features.ts';
+import { readSmapsRollup, readStatus } from '../linux/proc.ts';
+import { Attachment } from '../machines/process/attach.ts';
+import { type ProcessFacts, readFacts } from '../machines/process/facts.ts';
+import { ProcessMachine } from '../machines/process/machine.ts';
+import type { Region } from '../machines/process/regions.ts';
+import { layoutOf, writeHeaders } from './core-writer.ts';
+import type { FileStorage } from './file-storage.ts';
+
+/** What one capture is told, and whom it asks between steps. */
+export interface CaptureOptions {
+  readonly pid: number;
+  readonly all: boolean;
+  readonly policy: Policy;
+  readonly fd: number;
+  readonly storage: FileStorage;
+  /** Called between steps, at most a few hundred times a second; throws to give up. */
+  readonly tick?: (capture: Capture) => void;
+  /** Called once, before T0. */
+  readonly planned?: (regions: readonly Region[], pauseNs: number) => void;
+}
+
+const TICK_NS = 2_000_000;
+
+/** One live core file of one process, from attaching to the written file. */
+export class Capture implements Disposable {
+  readonly #options: CaptureOptions;
+  readonly #resources: DisposableStack;
+  readonly #attached: Attachment;
+  readonly #facts: ProcessFacts;
+  readonly machine: ProcessMachine;
+  readonly snapshot: Snapshot;
+  #layout: CoreLayout | undefined;
+  #plannedRegions: readonly Region[] = [];
+  /** apparent size of the file */
+  sizeBytes = 0;
+
+  constructor(options: CaptureOptions) {
+    using building = new DisposableStack();
+    this.#options = options;
+    const { pid, all, storage, policy } = options;
+    this.#attached = new Attachment(pid, { all, staging: storage.memory, marker: markerEntry() });
+    this.machine = building.use(new ProcessMachine(this.#attached));
+    this.#facts = readFacts(pid);
+    this.snapshot = new Snapshot(
+      this.machine,
+      storage,
+      policy,
+      { now: monotonicNs },
+      {
+        listener: { forecast: (pauseNs) => this.#plan(pauseNs), resumed: () => this.#place() },
+      },
+    );
+    this.#resources = building.move();
+  }
+
+  /** the longest that a thread stood still while we attached */
+  get attachNs(): number {
+    return this.#attached.attachNs;
+  }
+
+  /** Runs the snapshot to its end, and writes what belongs around it. Throws why it failed; the target runs on. */
+  run(): void {
+    const { tick, storage, fd } = this.#options;
+    let next = 0;
+    while (this.snapshot.step() !== 'ended') {
+      const now = monotonicNs();
+      if (now < next) continue;
+      next = now + TICK_NS;
+      try {
+        tick?.(this);
+      } catch (error) {
+        this.snapshot.giveUp(error);
+      }
+    }
+    if (this.snapshot.failure !== undefined) throw this.snapshot.failure;
+    this.machine.keepThreads();
+    storage.finish();
+    const { t0, pauseNs, regions, threads } = this.machine;
+    const { unreliable, lost } = this.snapshot;
+    const finding = { t0: t0!, pauseNs, regions, threads, facts: this.#facts, unreliable, lost };
+    this.sizeBytes = writeHeaders(fd, this.#layout!, finding);
+  }
+
+  [Symbol.dispose](): void {
+    this.#resources.dispose();
+  }
+
+  /** The layout is made before T0, for the regions as they are: if they stay, nobody waits for it afterwards. */
+  #plan(pauseNs: number): void {
+    this.#plannedRegions = this.#attached.space.regions;
+    this.#layout = layoutOf(this.#plannedRegions);
+    this.#options.planned?.(this.#plannedRegions, pauseNs);
+  }
+
+  #place(): void {
+    if (this.machine.regions !== this.#plannedRegions) this.#layout = layoutOf(this.machine.regions);
+    this.#options.storage.place(this.#layout!);
+  }
+}
+
+/** Page frame or swap entry, bits 0 to 54 of a pagemap entry: 0 for who may not know (CAP_SYS_ADMIN) */
+const FRAME = (1n << 55n) - 1n;
+/** soft-dirty and exclusive, bits 55 and 56, say nothing about a marker */
+const INDIFFERENT = 3n << 55n;
+
+/** The pagemap entry of a protected page that was never touched, or 0n where it can't be told from a swapped one. */
+function markerEntry(): bigint {
+  const entry = untouchedMarkerEntry() ?? 0n;
+  return (entry & FRAME) === 0n ? 0n : entry & ~INDIFFERENT;
+}
+
+/** The target's memory as the kernel accounts it now. Walks its page tables, 10 ms a GiB. */
+export function readTargetMemory(pid: number): TargetMemory {
+  const rollup = readSmapsRollup(pid);
+  return {
+    rssBytes: rollup.get('Rss') ?? 0,
+    pssBytes: rollup.get('Pss') ?? 0,
+    vmPteBytes: readStatus(pid).pageTableBytes ?? 0,
+    anonHugePagesBytes: rollup.get('AnonHugePages') ?? 0,
+    swapBytes: rollup.get('Swap') ?? 0,
+  };
+}

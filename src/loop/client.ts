@@ -1,0 +1,114 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import type { Duplex } from 'node:stream';
+import type { DumpOptions, DumpSummary } from '../dump-types.ts';
+import { LivecoreError } from '../errors.ts';
+import { CANCEL, type LoopMessage, type LoopRequest } from './protocol.ts';
+
+/**
+ * V8 as the loop needs it: optimising compilers and their threads take the target's CPU and stop the loop for
+ * milliseconds, and bring nothing, since the loop is system calls; a young generation that is never full needs no
+ * collection.
+ */
+const V8_FLAGS = [
+  '--no-opt',
+  '--no-maglev',
+  '--single-threaded',
+  '--min-semi-space-size=64',
+  '--no-warnings',
+];
+
+/**
+ * Starts the loop process for one dump and follows it to its end.
+ *
+ * @param spoolFd descriptor of the file to write to, where the request has no output
+ */
+export async function runLoop(
+  request: LoopRequest,
+  options: DumpOptions,
+  spoolFd?: number,
+): Promise<DumpSummary> {
+  options.signal?.throwIfAborted();
+  const entry = new URL(import.meta.url.endsWith('.ts') ? './main.ts' : './main.js', import.meta.url);
+  const child = spawn(process.execPath, [...V8_FLAGS, entry.pathname, JSON.stringify(request)], {
+    // A session of its own: no terminal may stop it, no Ctrl-C reach it but through us.
+    detached: true,
+    stdio: ['ignore', 'ignore', 'pipe', 'pipe', spoolFd ?? 'ignore'],
+    env: { ...process.env, UV_THREADPOOL_SIZE: '1', NODE_OPTIONS: '' },
+  });
+  const socket = child.stdio[3] as Duplex;
+  const cancel = (): void => {
+    socket.write(CANCEL);
+  };
+  options.signal?.addEventListener('abort', cancel, { once: true });
+  try {
+    return await follow(child, socket, options);
+  } finally {
+    options.signal?.removeEventListener('abort', cancel);
+    socket.destroy();
+  }
+}
+
+async function follow(child: ChildProcess, socket: Duplex, options: DumpOptions): Promise<DumpSummary> {
+  let summary: DumpSummary | undefined;
+  let failure: LivecoreError | undefined;
+  let complaint = '';
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+    complaint = (complaint + text).slice(-4000);
+  });
+  socket.on('error', () => {});
+  const ended = new Promise<string>((resolve, reject) => {
+    child.once('error', reject);
+    child.once('close', (code, signal) => resolve(signal ?? `exit status ${code}`));
+  });
+  for await (const line of createInterface({ input: socket })) {
+    const message = JSON.parse(line) as LoopMessage;
+    switch (message.type) {
+      case 'plan':
+        options.onPlan?.(message);
+        break;
+      case 'progress':
+        options.onProgress?.(message);
+        break;
+      case 'notice':
+        options.onNotice?.(message.text);
+        break;
+      case 'summary':
+        summary = message;
+        break;
+      case 'error':
+        failure = asError(message);
+        break;
+    }
+  }
+  const how = await ended;
+  if (failure !== undefined) throw failure;
+  if (summary !== undefined) return summary;
+  throw died(how, complaint);
+}
+
+function asError(message: LoopMessage & { type: 'error' }): LivecoreError {
+  const { code, message: text, type: _type, cure, ...fields } = message;
+  const suffix = cure === undefined ? '' : `; ${cure}`;
+  const plain = cure !== undefined && text.endsWith(suffix) ? text.slice(0, -suffix.length) : text;
+  return new LivecoreError(code, plain, { ...fields, ...(cure !== undefined && { cure }) });
+}
+
+/** The loop said nothing at its end: it was killed, by its own watchdog or by somebody. The target runs on. */
+function died(how: string, complaint: string): LivecoreError {
+  if (how === 'SIGKILL') {
+    return new LivecoreError(
+      'STALLED',
+      'dump given up: the loop process was killed, by its watchdog or from outside; the target runs on',
+      {
+        cure: 'it was stopped or got no CPU for longer than --max-stall allows: give more, or relieve the machine',
+      },
+    );
+  }
+  return new LivecoreError(
+    'LOOP_DIED',
+    `dump given up: the loop process ended (${how}); the target runs on`,
+    {},
+    complaint || undefined,
+  );
+}

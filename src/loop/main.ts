@@ -1,0 +1,101 @@
+/**
+ * The loop process: takes one core, with nothing else in the way. Started by client.ts with V8 set up for it; a process
+ * of its own so that nothing of a host program may reach a target. It talks to its parent in messages, and needs
+ * it for nothing: a parent that is stopped, gone or itself the target changes nothing but where messages go.
+ */
+import type { DumpSummary } from '../dump-types.ts';
+import { DEFAULT_POLICY, NS_PER_MS, type Policy } from '../engine/policy.ts';
+import { LivecoreError } from '../errors.ts';
+import { monotonicNs } from '../linux/clock.ts';
+import { sleepNs } from '../linux/poll.ts';
+import { Watchdog } from '../linux/watchdog.ts';
+import { readCaller, readTarget } from '../machines/process/right-facts.ts';
+import { judgeRights, requireRights } from '../machines/process/rights.ts';
+import { Capture, readTargetMemory } from './capture.ts';
+import { fileBytesOf } from './file-size.ts';
+import { FileStorage } from './file-storage.ts';
+import { prepareHost } from './host.ts';
+import { OutputFile } from './output-file.ts';
+import { ParentLink } from './parent-link.ts';
+import { type LoopRequest, PARENT_FD, SPOOL_FD } from './protocol.ts';
+import { rehearse } from './rehearsal.ts';
+import { planOf, summaryOf } from './report.ts';
+import { Ticker } from './ticker.ts';
+
+/** Closing a userfaultfd stops writers for up to 35 ms a GiB: the guards leave time for it. */
+const GUARD_SHARE = 0.4;
+const WATCHDOG_SHARE = 0.6;
+const FAREWELL_NS = 2_000 * NS_PER_MS;
+const FORCED_PAUSE_MS = 60_000;
+
+const link = new ParentLink(PARENT_FD);
+
+function run(request: LoopRequest): number {
+  try {
+    link.send(dump(request));
+    return 0;
+  } catch (error) {
+    link.send({ type: 'error', ...describe(error) });
+    return 1;
+  } finally {
+    // A parent that does not read any more is not waited for.
+    const deadline = monotonicNs() + FAREWELL_NS;
+    for (link.flush(); !link.drained && monotonicNs() < deadline; link.flush()) sleepNs(NS_PER_MS);
+  }
+}
+
+function dump(request: LoopRequest): DumpSummary {
+  const begin = monotonicNs();
+  const { pid, output } = request;
+  using resources = new DisposableStack();
+  resources.use(prepareHost());
+  requireRights(judgeRights(readCaller(), readTarget(pid)), pid);
+  if (pid === process.pid)
+    throw new LivecoreError('OWN_PROCESS', `dump process ${pid}: that is livecore's own loop`, { pid });
+  const file = output === undefined ? undefined : resources.use(new OutputFile(output));
+  const fd = file?.fd ?? SPOOL_FD;
+  const policy = policyOf(request);
+  rehearse(policy, output ?? '/tmp/spool');
+  const storage = resources.use(new FileStorage(fd, request.bufferBytes));
+  const before = readTargetMemory(pid);
+  const watchdog = resources.use(new Watchdog());
+  const watch = new Ticker(link, watchdog, request.maxStallMs * WATCHDOG_SHARE * NS_PER_MS);
+  const capture = new Capture({
+    pid,
+    all: request.all,
+    policy,
+    fd,
+    storage,
+    tick: (running) => watch.tick(running),
+    planned: (regions, pauseNs) => link.send(planOf(pid, regions, pauseNs)),
+  });
+  try {
+    capture.run();
+  } finally {
+    watchdog.feed(0);
+    capture[Symbol.dispose]();
+  }
+  const after = readTargetMemory(pid);
+  file?.publish();
+  const fileBytes = fileBytesOf(fd);
+  return summaryOf(request, capture, { before, after, fileBytes, totalNs: monotonicNs() - begin });
+}
+
+function policyOf(request: LoopRequest): Policy {
+  const pauseLimitMs = request.maxPauseMs ?? (request.force ? FORCED_PAUSE_MS : undefined);
+  return {
+    ...DEFAULT_POLICY,
+    ...(pauseLimitMs !== undefined && { pauseLimitNs: pauseLimitMs * NS_PER_MS }),
+    stallLimitNs: request.maxStallMs * GUARD_SHARE * NS_PER_MS,
+  };
+}
+
+function describe(error: unknown): { code: LivecoreError['code']; message: string } {
+  if (!(error instanceof LivecoreError))
+    return { code: 'INVARIANT', message: `dump given up: ${String(error)}` };
+  const { address, ...plain } = error.toJSON();
+  void address;
+  return plain;
+}
+
+process.exitCode = run(JSON.parse(process.argv[2] ?? '{}') as LoopRequest);

@@ -1,0 +1,67 @@
+import type { DumpProgress } from '../dump-types.ts';
+import { NS_PER_MS } from '../engine/policy.ts';
+import type { Phase } from '../engine/snapshot.ts';
+import { LivecoreError } from '../errors.ts';
+import { monotonicNs } from '../linux/clock.ts';
+import type { Watchdog } from '../linux/watchdog.ts';
+import { PAGE_BYTES } from '../machines/process/pages.ts';
+import type { Capture } from './capture.ts';
+import type { ParentLink } from './parent-link.ts';
+
+const PROGRESS_NS = 200 * NS_PER_MS;
+
+/** What happens between steps: the watchdog is fed, the parent heard, progress told. */
+export class Ticker {
+  readonly #link: ParentLink;
+  readonly #watchdog: Watchdog;
+  readonly #watchdogNs: number;
+  #nextProgress = 0;
+  #lastDone = 0;
+  #lastTraps = 0;
+  #lastNs = 0;
+
+  constructor(link: ParentLink, watchdog: Watchdog, watchdogNs: number) {
+    this.#link = link;
+    this.#watchdog = watchdog;
+    this.#watchdogNs = watchdogNs;
+  }
+
+  tick(capture: Capture): void {
+    this.#watchdog.feed(this.#watchdogNs);
+    if (this.#link.cancelled)
+      throw new LivecoreError('CANCELLED', 'dump given up: cancelled; the target runs on');
+    const now = monotonicNs();
+    if (now < this.#nextProgress) return;
+    this.#nextProgress = now + PROGRESS_NS;
+    this.#link.offer({ type: 'progress', ...this.#progress(capture, now) });
+  }
+
+  #progress({ snapshot }: Capture, now: number): DumpProgress {
+    const { done, statistics } = snapshot;
+    const total = snapshot.captured.blocks;
+    const seconds = this.#lastNs === 0 ? 0 : (now - this.#lastNs) / 1e9;
+    const rate = (amount: number): number => (seconds > 0 ? amount / seconds : 0);
+    const blocksPerSecond = rate(done - this.#lastDone);
+    const progress: DumpProgress = {
+      phase: PHASES[snapshot.phase],
+      blocksDone: done,
+      blocksTotal: total,
+      bytesPerSecond: blocksPerSecond * PAGE_BYTES,
+      trapsPerSecond: rate(statistics.traps - this.#lastTraps),
+      ...(blocksPerSecond > 0 && { secondsLeft: (total - done) / blocksPerSecond }),
+    };
+    this.#lastDone = done;
+    this.#lastTraps = statistics.traps;
+    this.#lastNs = now;
+    return progress;
+  }
+}
+
+const PHASES: Record<Phase, DumpProgress['phase']> = {
+  survey: 'arm',
+  arm: 'arm',
+  hold: 'hold',
+  copy: 'copy',
+  disarm: 'release',
+  ended: 'finish',
+};
