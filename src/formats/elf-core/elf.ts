@@ -2,7 +2,7 @@
  * What <elf.h> declares for 64-bit ELF files, as far as a core of x86-64 needs it. System V gABI chapters 4 and 5;
  * the extended numbering is in elf(5) under e_phnum and e_shnum.
  */
-import { struct } from '../../bytes/struct.ts';
+import { type Struct, struct } from '../../bytes/struct.ts';
 
 /** Where everything is aligned to: the page size of x86-64, and what O_DIRECT asks for. */
 export const PAGE_BYTES = 4096;
@@ -33,7 +33,7 @@ export const NOTE_TYPE = {
   FILE: 0x4649_4c45,
 } as const;
 
-export const ELF_HEADER = struct('Elf64_Ehdr', 64, {
+const elfHeaderFields = {
   ei_magic: 'u32',
   ei_class: 'u8',
   ei_data: 'u8',
@@ -54,9 +54,10 @@ export const ELF_HEADER = struct('Elf64_Ehdr', 64, {
   e_shentsize: 'u16',
   e_shnum: 'u16',
   e_shstrndx: 'u16',
-});
+} as const;
+export const ELF_HEADER: Struct<typeof elfHeaderFields> = struct('Elf64_Ehdr', 64, elfHeaderFields);
 
-export const PROGRAM_HEADER = struct('Elf64_Phdr', 56, {
+const programHeaderFields = {
   p_type: 'u32',
   p_flags: 'u32',
   p_offset: 'u64',
@@ -65,9 +66,14 @@ export const PROGRAM_HEADER = struct('Elf64_Phdr', 56, {
   p_filesz: 'u64',
   p_memsz: 'u64',
   p_align: 'u64',
-});
+} as const;
+export const PROGRAM_HEADER: Struct<typeof programHeaderFields> = struct(
+  'Elf64_Phdr',
+  56,
+  programHeaderFields,
+);
 
-export const SECTION_HEADER = struct('Elf64_Shdr', 64, {
+const sectionHeaderFields = {
   sh_name: 'u32',
   sh_type: 'u32',
   sh_flags: 'u64',
@@ -78,6 +84,12 @@ export const SECTION_HEADER = struct('Elf64_Shdr', 64, {
   sh_info: 'u32',
   sh_addralign: 'u64',
   sh_entsize: 'u64',
-});
+} as const;
+export const SECTION_HEADER: Struct<typeof sectionHeaderFields> = struct(
+  'Elf64_Shdr',
+  64,
+  sectionHeaderFields,
+);
 
-export const NOTE_HEADER = struct('Elf64_Nhdr', 12, { n_namesz: 'u32', n_descsz: 'u32', n_type: 'u32' });
+const noteHeaderFields = { n_namesz: 'u32', n_descsz: 'u32', n_type: 'u32' } as const;
+export const NOTE_HEADER: Struct<typeof noteHeaderFields> = struct('Elf64_Nhdr', 12, noteHeaderFields);

@@ -6,14 +6,19 @@
 import type { Cursor } from '../../bytes/cursor.ts';
 import { hex } from '../../bytes/hex.ts';
 import type { AddressRange } from '../../bytes/ranges.ts';
-import { setField, struct } from '../../bytes/struct.ts';
+import { type Struct, setField, struct } from '../../bytes/struct.ts';
 import type { Note } from './notes.ts';
 
 /** 'LCOR' little-endian. Not a small number: BFD reads any owner's note of type 1 as an NT_PRSTATUS. */
 export const NT_LIVECORE = 0x524f_434c;
 /** Rises when a reader of the old version would misunderstand; new fields alone do not raise it. */
 export const LIVECORE_NOTE_VERSION = 1;
-export const LIVECORE_NOTE_HEAD = struct('livecore note head', 8, { version: 'u32', json_bytes: 'u32' });
+const livecoreNoteHeadFields = { version: 'u32', json_bytes: 'u32' } as const;
+export const LIVECORE_NOTE_HEAD: Struct<typeof livecoreNoteHeadFields> = struct(
+  'livecore note head',
+  8,
+  livecoreNoteHeadFields,
+);
 
 /** How a core came about. */
 export interface LivecoreNote {

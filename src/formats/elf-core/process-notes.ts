@@ -3,7 +3,7 @@
 import type { Cursor } from '../../bytes/cursor.ts';
 import { hex } from '../../bytes/hex.ts';
 import { type AddressRange, subtractRanges } from '../../bytes/ranges.ts';
-import { getBigField, getField, setField, struct } from '../../bytes/struct.ts';
+import { getBigField, getField, type Struct, setField, struct } from '../../bytes/struct.ts';
 import { NOTE_TYPE, PAGE_BYTES } from './elf.ts';
 import { type LivecoreNote, livecoreNote } from './livecore-note.ts';
 import { decodeText, encodeText, type Note, type Text } from './notes.ts';
@@ -60,7 +60,7 @@ export interface DecodedFileMapping extends FileMapping {
   readonly path: string;
 }
 
-export const PRPSINFO = struct('struct elf_prpsinfo', 136, {
+const prpsinfoFields = {
   pr_state: 'i8',
   pr_sname: 'u8',
   pr_zomb: 'i8',
@@ -75,12 +75,23 @@ export const PRPSINFO = struct('struct elf_prpsinfo', 136, {
   pr_sid: 'i32',
   pr_fname: 16,
   pr_psargs: 80,
-});
+} as const;
+export const PRPSINFO: Struct<typeof prpsinfoFields> = struct('struct elf_prpsinfo', 136, prpsinfoFields);
 
+const fileNoteHeadFields = { count: 'u64', page_size: 'u64' } as const;
 /** Head of NT_FILE; after it come `count` entries, then as many names, each ending in NUL. */
-export const FILE_NOTE_HEAD = struct('NT_FILE head', 16, { count: 'u64', page_size: 'u64' });
+export const FILE_NOTE_HEAD: Struct<typeof fileNoteHeadFields> = struct(
+  'NT_FILE head',
+  16,
+  fileNoteHeadFields,
+);
+const fileNoteEntryFields = { start: 'u64', end: 'u64', file_ofs: 'u64' } as const;
 /** `file_ofs` counts pages. */
-export const FILE_NOTE_ENTRY = struct('NT_FILE entry', 24, { start: 'u64', end: 'u64', file_ofs: 'u64' });
+export const FILE_NOTE_ENTRY: Struct<typeof fileNoteEntryFields> = struct(
+  'NT_FILE entry',
+  24,
+  fileNoteEntryFields,
+);
 
 /**
  * All notes of a core. The order is that of fill_note_info in the kernel's fs/binfmt_elf.c: the first thread's

@@ -2,7 +2,7 @@
  * The notes of a thread. Layouts: struct elf_prstatus in <sys/procfs.h>, struct user_regs_struct in <sys/user.h>;
  * the other payloads are taken as the kernel gives them (PTRACE_GETREGSET, PTRACE_GETSIGINFO).
  */
-import { getBigField, getField, setField, struct } from '../../bytes/struct.ts';
+import { getBigField, getField, type Struct, setField, struct } from '../../bytes/struct.ts';
 import { NOTE_TYPE } from './elf.ts';
 import type { Note } from './notes.ts';
 
@@ -47,7 +47,7 @@ export const REGISTERS_BYTES = 216;
 export const FP_REGISTERS_BYTES = 512;
 export const SIGINFO_BYTES = 128;
 
-export const PRSTATUS = struct('struct elf_prstatus', 336, {
+const prstatusFields = {
   'pr_info.si_signo': 'i32',
   'pr_info.si_code': 'i32',
   'pr_info.si_errno': 'i32',
@@ -67,10 +67,12 @@ export const PRSTATUS = struct('struct elf_prstatus', 336, {
   'pr_cutime.tv_usec': 'i64',
   'pr_cstime.tv_sec': 'i64',
   'pr_cstime.tv_usec': 'i64',
-  pr_reg: REGISTERS_BYTES,
+  // struct user_regs_struct, REGISTERS_BYTES
+  pr_reg: 216,
   pr_fpvalid: 'i32',
   _pad2: 4,
-});
+} as const;
+export const PRSTATUS: Struct<typeof prstatusFields> = struct('struct elf_prstatus', 336, prstatusFields);
 
 /** The notes of one thread: its status, and apart what follows it, because the process' own notes go between. */
 export function threadNotes(thread: CoreThread): { status: Note; siginfo: Note[]; registers: Note[] } {
