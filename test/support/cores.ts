@@ -69,6 +69,13 @@ export function someThread(tid: number, registers: Readonly<Record<string, bigin
   };
 }
 
+/** A plausible XSAVE area of a CPU with AVX: gdb takes the size that it expects from XCR0, in the software bytes. */
+export function someXstate(): Uint8Array {
+  const bytes = new Uint8Array(832);
+  new DataView(bytes.buffer).setBigUint64(464, 7n, true);
+  return bytes;
+}
+
 export function someProcess(pid: number): ProcessInfo {
   return {
     state: 'S',

@@ -218,7 +218,7 @@ function writeHeadFirst(path: string): void {
     segments: [{ start: 0x10_000n, end: 0x12_000n, flags: PF_R, stored: true }],
   });
   const bytes = readFileSync(folder.file('core'));
-  bytes.set(tail.bytes.subarray(64, 64 + 56 * tail.programHeaders), 64);
+  bytes.set(tail.bytes.subarray(128, 128 + 56 * tail.programHeaders), 64);
   bytes.writeBigUInt64LE(64n, 32);
   bytes.writeBigUInt64LE(0n, 64 + 32);
   writeFileSync(path, bytes.subarray(0, layout.tailOffset));

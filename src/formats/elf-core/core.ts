@@ -119,7 +119,14 @@ export class Core implements AsyncDisposable {
 
   /** The memory map: segments together with the files that are mapped. */
   async *mappings(): AsyncGenerator<Mapping, void, undefined> {
-    yield* joinMappings(this.#headers.segments, await this.#files());
+    yield* joinMappings(this.#headers.segments, await this.files());
+  }
+
+  /** The mappings of files as the core lists them (NT_FILE), in the order of their addresses. */
+  async files(): Promise<DecodedFileMapping[]> {
+    const note = this.#index.files;
+    if (note === undefined) return [];
+    return decodeFiles(await this.#file.cursor(note.position, note.sizeBytes, 'the list of mapped files'));
   }
 
   /** All notes, in the order of the file. */
@@ -153,12 +160,6 @@ export class Core implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#file[Symbol.asyncDispose]();
-  }
-
-  async #files(): Promise<DecodedFileMapping[]> {
-    const note = this.#index.files;
-    if (note === undefined) return [];
-    return decodeFiles(await this.#file.cursor(note.position, note.sizeBytes, 'the list of mapped files'));
   }
 
   /** Where the bytes of a range stand in the file. */

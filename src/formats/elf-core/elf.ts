@@ -7,6 +7,9 @@ import { type Struct, struct } from '../../bytes/struct.ts';
 /** Where everything is aligned to: the page size of x86-64, and what O_DIRECT asks for. */
 export const PAGE_BYTES = 4096;
 
+/** of note headers and payloads in a core */
+export const NOTE_ALIGNMENT = 4;
+
 export const ELF_MAGIC = 0x464c_457f;
 export const ELFCLASS32 = 1;
 export const ELFCLASS64 = 2;
@@ -16,6 +19,7 @@ export const ET_CORE = 4;
 export const EM_X86_64 = 62;
 export const PN_XNUM = 0xffff;
 export const SHT_NULL = 0;
+export const SHT_NOTE = 7;
 export const PT_LOAD = 1;
 export const PT_NOTE = 4;
 export const PF_X = 1;

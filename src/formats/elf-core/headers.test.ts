@@ -6,6 +6,7 @@ import { ELF_HEADER, PN_XNUM, PROGRAM_HEADER, PT_NOTE, SECTION_HEADER } from './
 import { type CoreTail, coreHead, coreTail } from './headers.ts';
 import { type CoreSegment, layoutCore } from './layout.ts';
 
+const PHDRS_AT = 2 * SECTION_HEADER.sizeBytes;
 const NOTHING = { threads: [] };
 
 function segment(start: bigint, end: bigint, stored = true): CoreSegment {
@@ -17,7 +18,7 @@ function loads(tail: CoreTail): string[] {
   const view = new DataView(tail.bytes.buffer);
   const found: string[] = [];
   for (let index = 1; index < tail.programHeaders; index++) {
-    const at = SECTION_HEADER.sizeBytes + index * PROGRAM_HEADER.sizeBytes;
+    const at = PHDRS_AT + index * PROGRAM_HEADER.sizeBytes;
     const start = getField(PROGRAM_HEADER, view, at, 'p_vaddr');
     const end = start + getField(PROGRAM_HEADER, view, at, 'p_memsz');
     const offset = getField(PROGRAM_HEADER, view, at, 'p_offset');
@@ -66,12 +67,12 @@ test('what is not stored has a PT_LOAD without content where a file is mapped, a
 test('the head finds the tail, plainly if the number of headers fits and is known', () => {
   const layout = layoutCore([segment(0x10000n, 0x12000n)]);
   const tail = coreTail(layout, NOTHING);
-  assert.deepEqual(numbering(coreHead(layout, tail)), { phoff: 0x3000 + 64, phnum: 2, shoff: 0, shnum: 0 });
+  assert.deepEqual(numbering(coreHead(layout, tail)), { phoff: 0x3000 + 128, phnum: 2, shoff: 0, shnum: 0 });
   assert.deepEqual(numbering(coreHead(layout)), {
-    phoff: 0x3000 + 64,
+    phoff: 0x3000 + 128,
     phnum: PN_XNUM,
     shoff: 0x3000,
-    shnum: 1,
+    shnum: 2,
   });
   assert.deepEqual(numbering(coreHead(layout, { ...tail, programHeaders: 0xfffe })).phnum, 0xfffe);
   assert.deepEqual(
@@ -85,10 +86,12 @@ test('section header 0 tells the number of program headers, and the notes end wi
   const tail = coreTail(layout, { threads: [], auxv: new Uint8Array(5000).fill(7) });
   const view = new DataView(tail.bytes.buffer);
   assert.equal(getField(SECTION_HEADER, view, 0, 'sh_info'), 2);
-  assert.equal(getField(SECTION_HEADER, view, 0, 'sh_size'), 1);
-  assert.equal(getField(PROGRAM_HEADER, view, SECTION_HEADER.sizeBytes, 'p_type'), PT_NOTE);
-  const notesAt = getField(PROGRAM_HEADER, view, SECTION_HEADER.sizeBytes, 'p_offset') - layout.tailOffset;
-  assert.equal(getField(PROGRAM_HEADER, view, SECTION_HEADER.sizeBytes, 'p_filesz'), 12 + 8 + 5000);
+  assert.equal(getField(SECTION_HEADER, view, 0, 'sh_size'), 2);
+  assert.equal(getField(PROGRAM_HEADER, view, PHDRS_AT, 'p_type'), PT_NOTE);
+  const notesAt = getField(PROGRAM_HEADER, view, PHDRS_AT, 'p_offset') - layout.tailOffset;
+  assert.equal(getField(PROGRAM_HEADER, view, PHDRS_AT, 'p_filesz'), 12 + 8 + 5000);
+  assert.equal(getField(SECTION_HEADER, view, 64, 'sh_offset'), layout.tailOffset + notesAt);
+  assert.equal(getField(SECTION_HEADER, view, 64, 'sh_size'), 12 + 8 + 5000);
   assert.deepEqual(tail.bytes.subarray(notesAt + 20, notesAt + 5020), new Uint8Array(5000).fill(7));
   assert.equal(tail.bytes.length, 8192);
 });

@@ -1,6 +1,6 @@
 /**
  * The head page and the tail of a core file. The tail is last because what it says (lost blocks) is known last:
- * section header 0, program headers, notes, padded to whole pages. The ELF header finds it by e_phoff.
+ * two section headers, program headers, notes, padded to whole pages. The ELF header finds it by e_phoff.
  */
 import { type AddressRange, intersectRanges, joinRanges, subtractRanges } from '../../bytes/ranges.ts';
 import { setField } from '../../bytes/struct.ts';
@@ -12,12 +12,14 @@ import {
   EM_X86_64,
   ET_CORE,
   EV_CURRENT,
+  NOTE_ALIGNMENT,
   PAGE_BYTES,
   PN_XNUM,
   PROGRAM_HEADER,
   PT_LOAD,
   PT_NOTE,
   SECTION_HEADER,
+  SHT_NOTE,
   SHT_NULL,
 } from './elf.ts';
 import type { CoreLayout } from './layout.ts';
@@ -46,18 +48,15 @@ export function coreTail(
   const notes = encodeNotes(coreNotes(process, without));
   const loads = loadSegments(layout, joinRanges(process.files ?? []), without);
   const programHeaders = 1 + loads.length;
-  const notesAt = SECTION_HEADER.sizeBytes + programHeaders * PROGRAM_HEADER.sizeBytes;
+  const notesAt = SECTION_HEADERS_BYTES + programHeaders * PROGRAM_HEADER.sizeBytes;
   const bytes = new Uint8Array(Math.ceil((notesAt + notes.length) / PAGE_BYTES) * PAGE_BYTES);
   const view = new DataView(bytes.buffer);
-  // elf(5): with e_phnum PN_XNUM the number is sh_info of section 0; the kernel writes sh_size 1 = e_shnum with it
-  setField(SECTION_HEADER, view, 0, 'sh_type', SHT_NULL);
-  setField(SECTION_HEADER, view, 0, 'sh_size', 1);
-  setField(SECTION_HEADER, view, 0, 'sh_info', programHeaders);
-  let at: number = SECTION_HEADER.sizeBytes;
+  writeSectionHeaders(view, programHeaders, layout.tailOffset + notesAt, notes.length);
+  let at = SECTION_HEADERS_BYTES;
   setField(PROGRAM_HEADER, view, at, 'p_type', PT_NOTE);
   setField(PROGRAM_HEADER, view, at, 'p_offset', layout.tailOffset + notesAt);
   setField(PROGRAM_HEADER, view, at, 'p_filesz', notes.length);
-  setField(PROGRAM_HEADER, view, at, 'p_align', 4);
+  setField(PROGRAM_HEADER, view, at, 'p_align', NOTE_ALIGNMENT);
   for (const load of loads) {
     at += PROGRAM_HEADER.sizeBytes;
     setField(PROGRAM_HEADER, view, at, 'p_type', PT_LOAD);
@@ -70,6 +69,31 @@ export function coreTail(
   }
   bytes.set(notes, notesAt);
   return { bytes, programHeaders };
+}
+
+/** One to hold the number of program headers, one for the notes. */
+const SECTION_HEADERS = 2;
+const SECTION_HEADERS_BYTES: number = SECTION_HEADERS * SECTION_HEADER.sizeBytes;
+
+/**
+ * Section headers, which count only in the extended numbering. elf(5): with e_phnum PN_XNUM the number of program
+ * headers is sh_info of section 0. The kernel writes this section alone; eu-readelf, once there is a section, looks
+ * for notes in sections only, so the notes are one.
+ */
+function writeSectionHeaders(
+  view: DataView,
+  programHeaders: number,
+  notesOffset: number,
+  notesBytes: number,
+): void {
+  setField(SECTION_HEADER, view, 0, 'sh_type', SHT_NULL);
+  setField(SECTION_HEADER, view, 0, 'sh_size', SECTION_HEADERS);
+  setField(SECTION_HEADER, view, 0, 'sh_info', programHeaders);
+  const at: number = SECTION_HEADER.sizeBytes;
+  setField(SECTION_HEADER, view, at, 'sh_type', SHT_NOTE);
+  setField(SECTION_HEADER, view, at, 'sh_offset', notesOffset);
+  setField(SECTION_HEADER, view, at, 'sh_size', notesBytes);
+  setField(SECTION_HEADER, view, at, 'sh_addralign', NOTE_ALIGNMENT);
 }
 
 interface Load extends AddressRange {
@@ -121,12 +145,12 @@ export function coreHead(layout: CoreLayout, tail?: CoreTail): Uint8Array<ArrayB
   set('e_type', ET_CORE);
   set('e_machine', EM_X86_64);
   set('e_version', EV_CURRENT);
-  set('e_phoff', layout.tailOffset + SECTION_HEADER.sizeBytes);
+  set('e_phoff', layout.tailOffset + SECTION_HEADERS_BYTES);
   set('e_shoff', plain ? 0 : layout.tailOffset);
   set('e_ehsize', ELF_HEADER.sizeBytes);
   set('e_phentsize', PROGRAM_HEADER.sizeBytes);
   set('e_phnum', plain ? tail.programHeaders : PN_XNUM);
   set('e_shentsize', plain ? 0 : SECTION_HEADER.sizeBytes);
-  set('e_shnum', plain ? 0 : 1);
+  set('e_shnum', plain ? 0 : SECTION_HEADERS);
   return bytes;
 }

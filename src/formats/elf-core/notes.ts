@@ -1,6 +1,6 @@
 /** Notes as they stand in a PT_NOTE segment: header, owner, payload, both padded to 4 bytes. elf(5), "Notes". */
 import { setField } from '../../bytes/struct.ts';
-import { NOTE_HEADER } from './elf.ts';
+import { NOTE_ALIGNMENT, NOTE_HEADER } from './elf.ts';
 
 /** One note. */
 export interface Note {
@@ -50,5 +50,5 @@ export function decodeText(bytes: Uint8Array): string {
 
 /** A size rounded up to the alignment of notes. */
 export function padded(sizeBytes: number): number {
-  return Math.ceil(sizeBytes / 4) * 4;
+  return Math.ceil(sizeBytes / NOTE_ALIGNMENT) * NOTE_ALIGNMENT;
 }

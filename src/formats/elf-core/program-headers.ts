@@ -11,6 +11,7 @@ import {
   ELFDATA2LSB,
   EM_X86_64,
   ET_CORE,
+  NOTE_ALIGNMENT,
   PN_XNUM,
   PROGRAM_HEADER,
   PT_LOAD,
@@ -154,7 +155,7 @@ function noteSegment(file: CoreFile, header: PhdrReader): NoteSegment {
       `leads to notes that end at ${position + sizeBytes}, the file ends at ${file.sizeBytes}: it was cut`,
     );
   }
-  return { position, sizeBytes, alignment: header.big('p_align') === 8n ? 8 : 4 };
+  return { position, sizeBytes, alignment: header.big('p_align') === 8n ? 8 : NOTE_ALIGNMENT };
 }
 
 const ADDRESS_END = 1n << 64n;
