@@ -8,8 +8,13 @@
 const LEAF_BITS = 1 << 15;
 const LEAF_WORDS = LEAF_BITS / 32;
 
-/** Supplies the memory of one leaf: `words` zeroed 32-bit words. */
-export type LeafSupply = (words: number) => Uint32Array;
+/** The memory of one leaf: 32-bit words by number. A Uint32Array, or what looks like one to whoever counts accesses. */
+export interface Leaf {
+  [word: number]: number;
+}
+
+/** Supplies the memory of a leaf, zeroed: `words` words for the bits of the blocks from `firstBlock` on. */
+export type LeafSupply = (words: number, firstBlock: number) => Leaf;
 
 const fromHeap: LeafSupply = (words) => new Uint32Array(words);
 
@@ -23,9 +28,9 @@ const fromHeap: LeafSupply = (words) => new Uint32Array(words);
  */
 export class CopyMap {
   readonly #supply: LeafSupply;
-  readonly #leaves = new Map<number, Uint32Array>();
+  readonly #leaves = new Map<number, Leaf>();
   #lastKey = -1;
-  #lastLeaf: Uint32Array | undefined;
+  #lastLeaf: Leaf | undefined;
   #size = 0;
 
   constructor(supply: LeafSupply = fromHeap) {
@@ -106,9 +111,10 @@ export class CopyMap {
       const leaf = this.#leaf(Math.floor(block / LEAF_BITS));
       if (leaf === undefined) return block;
       const bit = block % LEAF_BITS;
-      const found = scan(leaf, bit, 0xffff_ffff);
+      const stop = Math.min(LEAF_BITS, bit + (end - block));
+      const found = scan(leaf, bit, stop, 0xffff_ffff);
       block += found - bit;
-      if (found < LEAF_BITS) break;
+      if (found < stop) break;
     }
     return Math.min(block, end);
   }
@@ -123,38 +129,39 @@ export class CopyMap {
         block += LEAF_BITS - bit;
         continue;
       }
-      const found = scan(leaf, bit, 0);
+      const stop = Math.min(LEAF_BITS, bit + (end - block));
+      const found = scan(leaf, bit, stop, 0);
       block += found - bit;
-      if (found < LEAF_BITS) break;
+      if (found < stop) break;
     }
     return Math.min(block, end);
   }
 
-  #leaf(key: number): Uint32Array | undefined {
+  #leaf(key: number): Leaf | undefined {
     if (key === this.#lastKey) return this.#lastLeaf;
     const leaf = this.#leaves.get(key);
     if (leaf !== undefined) this.#remember(key, leaf);
     return leaf;
   }
 
-  #leafToWrite(key: number): Uint32Array {
+  #leafToWrite(key: number): Leaf {
     let leaf = this.#leaf(key);
     if (leaf === undefined) {
-      leaf = this.#supply(LEAF_WORDS);
+      leaf = this.#supply(LEAF_WORDS, key * LEAF_BITS);
       this.#leaves.set(key, leaf);
       this.#remember(key, leaf);
     }
     return leaf;
   }
 
-  #remember(key: number, leaf: Uint32Array): void {
+  #remember(key: number, leaf: Leaf): void {
     this.#lastKey = key;
     this.#lastLeaf = leaf;
   }
 }
 
 /** Sets bits [from, to) of a leaf, whole words at a time; returns how many were clear. */
-function fill(leaf: Uint32Array, from: number, to: number): number {
+function fill(leaf: Leaf, from: number, to: number): number {
   let added = 0;
   for (let bit = from; bit < to; ) {
     const index = bit >>> 5;
@@ -172,7 +179,7 @@ function fill(leaf: Uint32Array, from: number, to: number): number {
 }
 
 /** Clears bits [from, to) of a leaf, whole words at a time; returns how many were set. */
-function drain(leaf: Uint32Array, from: number, to: number): number {
+function drain(leaf: Leaf, from: number, to: number): number {
   let taken = 0;
   for (let bit = from; bit < to; ) {
     const index = bit >>> 5;
@@ -193,16 +200,16 @@ function maskOf(low: number, high: number): number {
   return (high === 32 ? 0xffff_ffff : (1 << high) - 1) & ~((1 << low) - 1);
 }
 
-/** The first bit at or after `from` whose word differs from `skip` at that bit, or LEAF_BITS. */
-function scan(leaf: Uint32Array, from: number, skip: 0 | 0xffff_ffff): number {
+/** The first bit in [from, stop) whose word differs from `skip` at that bit, or `stop`. Looks no further. */
+function scan(leaf: Leaf, from: number, stop: number, skip: 0 | 0xffff_ffff): number {
   let index = from >>> 5;
   let wanted = ((leaf[index]! ^ skip) >>> (from & 31)) << (from & 31);
   while (wanted === 0) {
     index++;
-    if (index === LEAF_WORDS) return LEAF_BITS;
+    if (index * 32 >= stop) return stop;
     wanted = leaf[index]! ^ skip;
   }
-  return index * 32 + (31 - Math.clz32(wanted & -wanted));
+  return Math.min(stop, index * 32 + (31 - Math.clz32(wanted & -wanted)));
 }
 
 function popCount(word: number): number {
