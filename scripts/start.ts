@@ -140,12 +140,24 @@ function backtrace(target: Target, core: string): boolean {
     say(`skipped: ${gdb.skip}`);
     return true;
   }
-  const args = ['--nx', '--batch', '-ex', 'info threads', '-ex', 'bt 6', target.program, core];
+  const args = [
+    '--nx',
+    '--batch',
+    '-ex',
+    'echo threads:\\n',
+    '-ex',
+    'info threads',
+    '-ex',
+    'bt 6',
+    target.program,
+    core,
+  ];
   const { stdout } = spawnSync(gdb.path, args, {
     encoding: 'utf8',
     env: { ...process.env, DEBUGINFOD_URLS: '' },
   });
-  const frames = stdout.split('\n').filter((line) => /^(\*? +\d+ +|#)/.test(line));
+  const shown = stdout.slice(stdout.indexOf('threads:\n'));
+  const frames = shown.split('\n').filter((line) => /^(\*? +\d+ +|#)/.test(line));
   for (const frame of frames) say(frame);
   return frames.some((line) => line.startsWith('#0'));
 }

@@ -44,9 +44,17 @@ export class Clients implements Disposable {
 }
 
 async function ask(child: ChildProcess, question: Question): Promise<Answer> {
-  child.send(question);
-  const ended = once(child, 'exit').then(() => ({ error: 'the clients have ended' }) satisfies Answer);
-  const answer: Answer = await Promise.race([once(child, 'message').then(([said]) => said as Answer), ended]);
-  if (answer.error !== undefined) throw new Error(answer.error);
-  return answer;
+  const over = new AbortController();
+  const { signal } = over;
+  try {
+    child.send(question);
+    const answer: Answer = await Promise.race([
+      once(child, 'message', { signal }).then(([said]) => said as Answer),
+      once(child, 'exit', { signal }).then(() => ({ error: 'the clients have ended' })),
+    ]);
+    if (answer.error !== undefined) throw new Error(answer.error);
+    return answer;
+  } finally {
+    over.abort();
+  }
 }

@@ -80,7 +80,9 @@ function kind(start: ServerKind['start'], programs: readonly (readonly [string, 
   return { skip, start };
 }
 
-export const servers = {
+export type ServerName = 'redis' | 'postgres' | 'nginx' | 'memcached' | 'node' | 'python' | 'java';
+
+export const servers: Readonly<Record<ServerName, ServerKind>> = {
   redis: kind(startRedis, [['redis-server', 'redis-server']]),
   postgres: kind(startPostgres, [
     ['postgres', 'postgresql'],
@@ -95,4 +97,4 @@ export const servers = {
     ['java', 'openjdk-17-jre-headless'],
     ['javac', 'openjdk-17-jdk-headless'],
   ]),
-} as const satisfies Record<string, ServerKind>;
+};
