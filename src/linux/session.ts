@@ -11,6 +11,7 @@ import {
   O_WRONLY,
   PR_SET_NAME,
   PR_SET_PDEATHSIG,
+  PR_SET_TIMERSLACK,
   PRIO_PROCESS,
   SIG_IGN,
   SIGTSTP,
@@ -69,6 +70,11 @@ export function setThreadName(name: string): void {
   target.fill(0, 0, 16);
   target.set(bytes);
   checked(libc.prctl(PR_SET_NAME, address, 0, 0, 0), 'name the thread', 'prctl(PR_SET_NAME)');
+}
+
+/** Lets this thread's sleeps end on time: by default the kernel may add 50 us (PR_SET_TIMERSLACK(2const)). */
+export function setTimerSlackNs(slackNs: number): void {
+  checked(libc.prctl(PR_SET_TIMERSLACK, slackNs, 0, 0, 0), 'set the timer slack', 'prctl(PR_SET_TIMERSLACK)');
 }
 
 /**

@@ -11,6 +11,7 @@ import { ProcessMachine } from '../machines/process/machine.ts';
 import type { Region } from '../machines/process/regions.ts';
 import { layoutOf, writeHeaders } from './core-writer.ts';
 import type { FileStorage } from './file-storage.ts';
+import { memoryLock } from './host.ts';
 
 /** What one capture is told, and whom it asks between steps. */
 export interface CaptureOptions {
@@ -66,18 +67,8 @@ export class Capture implements Disposable {
 
   /** Runs the snapshot to its end, and writes what belongs around it. Throws why it failed; the target runs on. */
   run(): void {
-    const { tick, storage, fd } = this.#options;
-    let next = 0;
-    while (this.snapshot.step() !== 'ended') {
-      const now = monotonicNs();
-      if (now < next) continue;
-      next = now + TICK_NS;
-      try {
-        tick?.(this);
-      } catch (error) {
-        this.snapshot.giveUp(error);
-      }
-    }
+    const { storage, fd } = this.#options;
+    this.#loop();
     if (this.snapshot.failure !== undefined) throw this.snapshot.failure;
     this.machine.keepThreads();
     storage.finish();
@@ -89,6 +80,21 @@ export class Capture implements Disposable {
 
   [Symbol.dispose](): void {
     this.#resources.dispose();
+  }
+
+  #loop(): void {
+    using _locked = memoryLock();
+    let next = 0;
+    while (this.snapshot.step() !== 'ended') {
+      const now = monotonicNs();
+      if (now < next) continue;
+      next = now + TICK_NS;
+      try {
+        this.#options.tick?.(this);
+      } catch (error) {
+        this.snapshot.giveUp(error);
+      }
+    }
   }
 
   /** The layout is made before T0, for the regions as they are: if they stay, nobody waits for it afterwards. */

@@ -1,18 +1,34 @@
 import { loadNative } from '../linux/native.ts';
-import { CpuLatency, ignoreTerminalStops, lockMemory, setPriority, setThreadName } from '../linux/session.ts';
+import {
+  CpuLatency,
+  ignoreTerminalStops,
+  lockMemory,
+  setPriority,
+  setThreadName,
+  setTimerSlackNs,
+  unlockMemory,
+} from '../linux/session.ts';
 
 const NICE = -20;
 
 /**
- * Prepares this process for being waited for: memory locked, terminal stops ignored, priority raised, the CPUs kept
- * from deep sleep. The last two are given back by disposal, and by the kernel when we die. What is refused for
- * want of rights is done without.
+ * Keeps this process' memory from being swapped, until disposed of. Only while writers may wait: V8 gives memory
+ * back with madvise(DONTNEED), which fails for locked memory, and then ends the process (seen at its exit).
+ */
+export function memoryLock(): Disposable {
+  attempt(lockMemory);
+  return { [Symbol.dispose]: () => attempt(unlockMemory) };
+}
+
+/**
+ * Prepares this process for being waited for: terminal stops ignored, priority raised, sleeps exact, the CPUs kept
+ * from deep sleep. All of it ends with the process. What is refused for want of rights is done without.
  */
 export function prepareHost(): Disposable {
   loadNative();
   setThreadName('livecore-loop');
   ignoreTerminalStops();
-  attempt(lockMemory);
+  attempt(() => setTimerSlackNs(1));
   attempt(() => setPriority(NICE));
   const latency = attempt(() => new CpuLatency());
   return {

@@ -71,6 +71,7 @@ export class Attachment implements Disposable {
     this.space = building.use(
       new AddressSpace(pid, this.pagemap, { filter: readCoredumpFilter(pid), all: options.all, details }),
     );
+    this.space.refresh();
     this.sharers = findSharers(pid);
     this.#gadgets = this.#findGadgets();
     this.userfaultfd = building.use(
@@ -112,8 +113,9 @@ export class Attachment implements Disposable {
   }
 
   #injectInto<T>(tid: number, use: (injection: Injection) => T): T | undefined {
+    const options = this.#options(tid);
     const begin = monotonicNs();
-    const thread = StoppedThread.stop(tid, this.#options(tid), this.strays);
+    const thread = StoppedThread.stop(tid, options, this.strays);
     if (thread === undefined) return undefined;
     try {
       if (!this.#suits(thread)) {
@@ -140,9 +142,7 @@ export class Attachment implements Disposable {
       this.memory.read(address, local.address, 8) === 8 ? local.word(0) : 0;
     if (thread.inRestartableSequence(read)) return false;
     const rsp = thread.register('rsp');
-    const stack = parseMaps(new TextEncoder().encode(readProcText(`/proc/${this.pid}/maps`))).find(
-      ({ start, end }) => start <= rsp && rsp < end,
-    );
+    const stack = this.space.regionAt(rsp)?.mapping;
     if (stack === undefined || !stack.write) return false;
     if (stack.name === '[stack]') return true;
     // A thread of a C library has its control block above its stack, in the same mapping. A coroutine has not: what

@@ -13,6 +13,7 @@ import { monotonicNs } from '../../linux/clock.ts';
 import { ERRNO } from '../../linux/errno.ts';
 import { failure } from '../../linux/failure.ts';
 import { compareTasks } from '../../linux/pidfd.ts';
+import { sleepNs } from '../../linux/poll.ts';
 import { readThreadStat } from '../../linux/proc.ts';
 import { detach, eventMessage, interrupt, seize, setRegisters, WaitStatus } from '../../linux/ptrace.ts';
 import { restartInterruptedCall } from './interrupted-calls.ts';
@@ -20,6 +21,8 @@ import { RegisterStore } from './register-store.ts';
 
 /** New threads stop as they are born, and are held with the rest; so are vfork's children, which share the memory. */
 const OPTIONS = PTRACE_O_TRACECLONE | PTRACE_O_TRACEVFORK | PTRACE_O_TRACEEXEC;
+
+const NAP_NS = 3_000;
 
 /** A task of the target while it is held. */
 interface HeldTask {
@@ -78,6 +81,8 @@ export class Hold implements Disposable {
   /** Takes the reports of tasks that have stopped; true when all have. */
   look(): boolean {
     for (const task of this.#tasks.values()) if (!task.stopped) this.#collect(task);
+    // A thread has to run to stop, perhaps on our CPU, which we have at a higher priority.
+    if (this.#running > 0) sleepNs(NAP_NS);
     // Whoever was born meanwhile is traced already and stops by itself: it only has to be known.
     return this.#running === 0 && this.#adoptNew() === 0;
   }

@@ -149,7 +149,7 @@ export class ProcessMachine implements Machine {
     this.#words.atT0(this.#hold.tids(), words);
     for (const { first, count } of words) {
       if (space.regionAt(first * PAGE_BYTES)?.handling !== 'protected') continue;
-      this.release(first, count);
+      if (!this.#words.blocks.has(first) || count > 1) this.release(first, count);
       found.add(first, count);
     }
     for (const region of space.regions) this.#initialOf(region, found, swept);

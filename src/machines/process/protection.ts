@@ -7,6 +7,8 @@ import type { Region } from './regions.ts';
 
 /** Unregistering lets writers stand still for as long as it takes: 2 MiB are 60 us. */
 const UNREGISTER_PAGES = SPAN_PAGES;
+/** so many pages mostly tell whether a region is still protected */
+const PROBE_PAGES = 4;
 
 /** Write-protection of the target's pages: what is registered, what is protected, and how it is taken away again. */
 export class Protection {
@@ -42,8 +44,10 @@ export class Protection {
     const from = Math.max(armed.firsts[index]!, start / PAGE_BYTES);
     const until = Math.min(armed.firsts[index]! + armed.counts[index]!, end / PAGE_BYTES);
     if (from >= until) return true;
-    const count = pagemap.readEntries(from * PAGE_BYTES, Math.min(until - from, SPAN_PAGES));
-    for (let entry = 0; entry < count; entry++) if (pagemap.isProtected(entry)) return true;
+    for (const pages of [PROBE_PAGES, SPAN_PAGES]) {
+      const count = pagemap.readEntries(from * PAGE_BYTES, Math.min(until - from, pages));
+      for (let entry = 0; entry < count; entry++) if (pagemap.isProtected(entry)) return true;
+    }
     return false;
   }
 

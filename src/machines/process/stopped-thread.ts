@@ -24,7 +24,9 @@ import { restartInterruptedCall } from './interrupted-calls.ts';
 
 const STOP_LIMIT_NS = 200_000_000;
 const CALL_LIMIT_NS = 500_000_000;
-const SPIN_NS = 300_000;
+/** Looks without sleeping at first; then the thread may need the CPU that we look on. */
+const SPIN_NS = 15_000;
+const NAP_NS = 5_000;
 const XSTATE_BYTES = 16 * 1024;
 
 /** Arguments of a system call, in order; missing ones are 0. */
@@ -216,7 +218,7 @@ export class StoppedThread implements Disposable {
       }
       const waited = monotonicNs() - begin;
       if (waited > limitNs) return false;
-      if (waited > SPIN_NS) sleepNs(100_000);
+      if (waited > SPIN_NS) sleepNs(NAP_NS);
     }
   }
 
