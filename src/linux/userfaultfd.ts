@@ -126,9 +126,16 @@ export class Userfaultfd implements Disposable {
     return libc.ioctl(this.fd, UFFDIO_REGISTER, argument.address) < 0 ? -errno() : 0;
   }
 
-  /** Undoes {@link register}: lifts protection and wakes who waits. Costs 25-35 ms a GiB: do it in pieces. */
+  /**
+   * Undoes {@link register}: lifts protection and wakes who waits. Costs 25-35 ms a GiB: do it in pieces.
+   *
+   * The kernel itself wakes only who waits for a missing page (fs/userfaultfd.c, userfaultfd_unregister: "if
+   * (userfaultfd_missing(vma))"); who waits to write would wait until the last close.
+   */
   unregister(start: number, length: number): number {
-    return this.#range(UFFDIO_UNREGISTER, start, length);
+    const result = this.#range(UFFDIO_UNREGISTER, start, length);
+    const woken = this.#range(UFFDIO_WAKE, start, length);
+    return result < 0 ? result : woken;
   }
 
   /**
