@@ -225,17 +225,21 @@ test('an end is told after it happened', async () => {
     ['exit 7', true, 7, false, 0],
     ['kill -9 $$', false, 0, true, SIGKILL],
   ] as const) {
-    const shell = spawn('sh', ['-c', `sh -c 'read line; ${command}' <&0 & echo $!; wait; sleep 1000`]);
-    const [line] = (await once(shell.stdout, 'data')) as [Buffer];
-    const pid = Number(line.toString());
-    assert.equal(seize(pid, 0), 0);
-    const ended = new WaitStatus();
-    shell.stdin.write('go\n');
-    assert.equal(ended.wait(pid, 0), pid);
-    assert.deepEqual([ended.stopped, ended.exited, ended.signalled], [false, exited, signalled]);
-    assert.equal(exited ? ended.exitCode : ended.endSignal, exited ? exitCode : endSignal);
-    shell.kill('SIGKILL');
-    await once(shell, 'exit');
+    const script = `exec 3<&0; sh -c 'read line; ${command}' <&3 & echo $!; wait; exec sleep 1000`;
+    const shell = spawn('sh', ['-c', script]);
+    try {
+      const [line] = (await once(shell.stdout, 'data')) as [Buffer];
+      const pid = Number(line.toString());
+      assert.equal(seize(pid, 0), 0);
+      const ended = new WaitStatus();
+      shell.stdin.write('go\n');
+      assert.equal(ended.wait(pid, 0), pid);
+      assert.deepEqual([ended.stopped, ended.exited, ended.signalled], [false, exited, signalled]);
+      assert.equal(exited ? ended.exitCode : ended.endSignal, exited ? exitCode : endSignal);
+    } finally {
+      shell.kill('SIGKILL');
+      await once(shell, 'exit');
+    }
   }
 });
 
