@@ -22,6 +22,8 @@ export interface CaptureOptions {
   readonly storage: FileStorage;
   /** Called between steps, at most a few hundred times a second; throws to give up. */
   readonly tick?: (capture: Capture) => void;
+  /** Called when nobody waits for us any more: what follows may take its time. */
+  readonly released?: () => void;
   /** Called once, before T0. */
   readonly planned?: (regions: readonly Region[], pauseNs: number) => void;
 }
@@ -69,6 +71,7 @@ export class Capture implements Disposable {
   run(): void {
     const { storage, fd } = this.#options;
     this.#loop();
+    this.#options.released?.();
     if (this.snapshot.failure !== undefined) throw this.snapshot.failure;
     this.machine.keepThreads();
     storage.finish();

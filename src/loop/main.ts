@@ -67,6 +67,7 @@ function dump(request: LoopRequest): DumpSummary {
     fd,
     storage,
     tick: (running) => watch.tick(running),
+    released: () => watchdog.feed(0),
     planned: (regions, pauseNs) => link.send(planOf(pid, regions, pauseNs)),
   });
   try {

@@ -14,13 +14,13 @@ import { Pagemap } from '../../linux/pagemap.ts';
 import { compareTasks } from '../../linux/pidfd.ts';
 import { listProcesses, readCoredumpFilter, readThreadStatus } from '../../linux/proc.ts';
 import { readProcText } from '../../linux/proc-file.ts';
-import { parseMaps } from '../../linux/proc-maps.ts';
 import { ProcessMemory } from '../../linux/process-memory.ts';
 import type { Userfaultfd } from '../../linux/userfaultfd.ts';
 import { AddressSpace } from './address-space.ts';
 import { type Code, findGadgets, type Gadgets } from './gadgets.ts';
 import { Hold, taskIds } from './hold.ts';
 import { Injection } from './injection.ts';
+import { MappedFile } from './mapped-file.ts';
 import { Pages } from './pages.ts';
 import { readMappingDetails } from './smaps.ts';
 import { StoppedThread } from './stopped-thread.ts';
@@ -38,6 +38,8 @@ export interface AttachOptions {
 
 const FEATURES = UFFD_FEATURE_PAGEFAULT_FLAG_WP | UFFD_FEATURE_WP_UNPOPULATED | UFFD_FEATURE_EVENT_REMOVE;
 const CODE_CHUNK_BYTES = 4 * 1024 * 1024;
+/** pieces overlap by this */
+const LONGEST_GADGET = 16;
 
 /** All that we hold of a target: descriptors of ours, and its userfaultfd. Nothing of it stops the target. */
 export class Attachment implements Disposable {
@@ -183,16 +185,23 @@ export class Attachment implements Disposable {
     );
   }
 
-  /** Executable mappings, pieces of them: the C library first, where both gadgets are within the first megabytes. */
+  /**
+   * Executable mappings in pieces, the C library first: it has both gadgets. Read from the files where we may: reading
+   * through the target would map what it never executed, and grow it.
+   */
   *#code(): Generator<Code> {
-    const mappings = parseMaps(new TextEncoder().encode(readProcText(`/proc/${this.pid}/maps`))).filter(
-      ({ execute, read, name }) => execute && read && !name.startsWith('[v'),
-    );
+    const mappings = this.space.regions
+      .map(({ mapping }) => mapping)
+      .filter(({ execute, read, name }) => execute && read && !name.startsWith('[v'));
     mappings.sort((left, right) => Number(isCLibrary(right.name)) - Number(isCLibrary(left.name)));
     using buffer = new MappedMemory(CODE_CHUNK_BYTES);
-    for (const { start, end } of mappings) {
-      for (let at = start; at < end; at += CODE_CHUNK_BYTES - 16) {
-        const length = this.memory.read(at, buffer.address, Math.min(CODE_CHUNK_BYTES, end - at));
+    for (const mapping of mappings) {
+      using file = new MappedFile(this.pid, mapping);
+      for (let at = mapping.start; at < mapping.end; at += CODE_CHUNK_BYTES - LONGEST_GADGET) {
+        const wanted = Math.min(CODE_CHUNK_BYTES, mapping.end - at);
+        const length = file.opened
+          ? file.read(at, buffer.address, wanted)
+          : this.memory.read(at, buffer.address, wanted);
         if (length > 0) yield { address: at, bytes: buffer.bytes.subarray(0, length) };
       }
     }

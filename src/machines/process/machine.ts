@@ -221,11 +221,8 @@ export class ProcessMachine implements Machine {
         this.#initialProtected(region, found, swept);
         break;
       case 'file':
-        if (name === '[vdso]') found.add(start / PAGE_BYTES, (end - start) / PAGE_BYTES);
-        else {
-          pages.ownPages(start, end, found);
-          swept.add(start / PAGE_BYTES, (end - start) / PAGE_BYTES);
-        }
+        if (name !== '[vdso]') pages.ownPages(start, end, found);
+        swept.add(start / PAGE_BYTES, (end - start) / PAGE_BYTES);
         break;
       case 'head':
         swept.add(start / PAGE_BYTES, 1);

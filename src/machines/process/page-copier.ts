@@ -1,17 +1,12 @@
 import type { Content, Outcome } from '../../engine/machine.ts';
-import {
-  O_CLOEXEC,
-  O_RDONLY,
-  PAGE_IS_FILE,
-  PAGE_IS_PRESENT,
-  PAGE_IS_SWAPPED,
-  PAGE_IS_WRITTEN,
-} from '../../linux/abi.ts';
-import { closeFile, openFile, readFileAt } from '../../linux/file.ts';
-import type { Memory } from '../../linux/memory.ts';
+import { PAGE_IS_FILE, PAGE_IS_PRESENT, PAGE_IS_SWAPPED, PAGE_IS_WRITTEN } from '../../linux/abi.ts';
+import { copyMemory, type Memory } from '../../linux/memory.ts';
 import { Pagemap } from '../../linux/pagemap.ts';
+import { readMaps } from '../../linux/proc.ts';
+import type { Mapping } from '../../linux/proc-maps.ts';
 import type { ProcessMemory } from '../../linux/process-memory.ts';
 import type { AddressSpace } from './address-space.ts';
+import { MappedFile } from './mapped-file.ts';
 import { PAGE_BYTES } from './pages.ts';
 import type { Region } from './regions.ts';
 
@@ -37,7 +32,9 @@ export class PageCopier implements Disposable {
   readonly #marker: bigint;
   /** of each run of the last scan: first block, end, and 1 where its pages are in memory */
   readonly #before: Float64Array = new Float64Array(SCAN_CAPACITY * 3);
-  readonly #files = new Map<Region, number>();
+  readonly #files = new Map<Region, MappedFile>();
+  /** where this process has the vDSO: the same in all, and reading the target's would map it there */
+  readonly #vdso: Mapping | undefined;
   /** inside the hold nothing can change, and everything readable is of T0 */
   held = false;
 
@@ -56,6 +53,7 @@ export class PageCopier implements Disposable {
     });
     this.#ownPages = building.use(new Pagemap(pid, { capacity: SCAN_CAPACITY }));
     this.#ownPages.scan(0, 0, { all: PAGE_IS_FILE, inverted: PAGE_IS_FILE, any: POPULATED, returned: 0 });
+    this.#vdso = readMaps('self').find(({ name }) => name === '[vdso]');
     building.move();
   }
 
@@ -68,21 +66,18 @@ export class PageCopier implements Disposable {
     else this.#copyByRegion(first, count, to, outcome);
   }
 
-  /** Opens what is needed to read files that are mapped; before T0, so that nothing is opened later. */
+  /** Opens the files that are mapped, before T0, so that nothing is opened while writers may wait. */
   openFiles(pid: number): void {
     for (const region of this.#space.regions) {
       const { mapping, handling } = region;
-      const readable =
-        handling === 'file' || handling === 'head' || (handling === 'shared' && mapping.deviceMajor === 0);
-      if (!readable || mapping.inode === 0 || this.#files.has(region)) continue;
-      const range = `${mapping.start.toString(16)}-${mapping.end.toString(16)}`;
-      const fd = openFile(`/proc/${pid}/map_files/${range}`, O_RDONLY | O_CLOEXEC);
-      if (fd >= 0) this.#files.set(region, fd);
+      if (handling === 'protected' || handling === 'excluded' || this.#files.has(region)) continue;
+      const file = new MappedFile(pid, mapping);
+      if (file.opened) this.#files.set(region, file);
     }
   }
 
   [Symbol.dispose](): void {
-    for (const fd of this.#files.values()) closeFile(fd);
+    for (const file of this.#files.values()) file[Symbol.dispose]();
     this.#files.clear();
     this.#pagemap[Symbol.dispose]();
     this.#ownPages[Symbol.dispose]();
@@ -249,22 +244,24 @@ export class PageCopier implements Disposable {
   }
 
   #copyFromFile(region: Region, first: number, count: number, to: number): boolean {
-    const fd = this.#files.get(region);
-    if (fd === undefined) return false;
-    const { mapping } = region;
     const length = count * PAGE_BYTES;
-    const offset = mapping.offset + (first * PAGE_BYTES - mapping.start);
-    let done = 0;
-    while (done < length) {
-      const bytes = readFileAt(fd, to + done, length - done, offset + done);
-      if (bytes <= 0) break;
-      done += bytes;
-    }
-    if (done === length) return true;
+    const address = first * PAGE_BYTES;
+    if (region.mapping.name === '[vdso]') return this.#copyVdso(region.mapping, address, to, length);
+    const file = this.#files.get(region);
+    if (file === undefined) return false;
+    const done = file.read(address, to, length);
     // The last page of a file is zeros past its end (mmap(2)); whole pages past the end can't be read at all.
-    const room = to - this.#staging.address;
-    this.#staging.bytes.fill(0, room + done, room + Math.ceil(done / PAGE_BYTES) * PAGE_BYTES);
-    return Math.ceil(done / PAGE_BYTES) * PAGE_BYTES === length;
+    const whole = Math.ceil(done / PAGE_BYTES) * PAGE_BYTES;
+    if (whole > done)
+      this.#staging.bytes.fill(0, to - this.#staging.address + done, to - this.#staging.address + whole);
+    return whole === length;
+  }
+
+  #copyVdso(mapping: Mapping, address: number, to: number, length: number): boolean {
+    const own = this.#vdso;
+    if (own === undefined || own.end - own.start !== mapping.end - mapping.start) return false;
+    copyMemory(to, own.start + (address - mapping.start), length);
+    return true;
   }
 
   #missing(block: number): Content {
