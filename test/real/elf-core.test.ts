@@ -1,6 +1,7 @@
 /** Our cores read by other programs, and other programs' cores read by us. */
 import assert from 'node:assert/strict';
 import { existsSync, globSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import type { AddressRange } from '../../src/bytes/ranges.ts';
 import { Core } from '../../src/formats/elf-core/core.ts';
@@ -176,6 +177,19 @@ test('gdb tells threads and registers as written', { skip: gdb.skip }, () =>
     assert.match(answer, /^\$1 = 0$/m);
   }),
 );
+
+test('the script for gdb names the threads, escaped', { skip: gdb.skip }, () => {
+  const names = [
+    { tid: 1, name: 'main' },
+    { tid: 2, name: 'w\u001b[2J' },
+  ];
+  const process = { info: someProcess(1), threads: threads(3), livecore: someProvenance({ threads: names }) };
+  using folder = new TestFolder();
+  writeCore(folder.file('core'), { segments: [], process });
+  const script = join(import.meta.dirname, '../../docs/livecore-gdb.py');
+  const answer = askGdb(folder.file('core'), [`source ${script}`, 'info threads']);
+  assert.match(answer, /\* 1 +LWP 1 "main" .*\n +2 +LWP 2 "w\\x1b\[2J" .*\n +3 +LWP 3 +0x/);
+});
 
 interface Ready {
   readonly word: string;

@@ -37,13 +37,16 @@ export interface Thread {
  * what can't be true throws BAD_CORE with the position in the file.
  *
  * @example
- * import { Core } from 'livecore';
+ * ```ts run root
+ * import { Core, dump } from 'livecore';
  *
- * await using core = await Core.open('core.1234');
+ * const { file } = await dump(Number(process.argv[2]), { output: 'core.example' });
+ * await using core = await Core.open(file);
  * for await (const thread of core.threads()) {
  *   const stack = await core.read(thread.registers.rsp, 64);
  *   console.log(thread.tid, thread.name, stack);
  * }
+ * ```
  */
 export class Core implements AsyncDisposable {
   readonly path: string;

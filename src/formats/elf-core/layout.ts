@@ -53,19 +53,23 @@ export class CoreLayout {
     const ends: number[] = [];
     const offsets: number[] = [];
     let offset = PAGE_BYTES;
-    let before = 0n;
+    let before = 0;
     for (const segment of segments) {
-      requireOrder(segment, before);
-      before = segment.end;
-      if (!segment.stored) continue;
+      // numbers from here on: a writer may be waiting, and bigints take twice the time
       const start = Number(segment.start);
-      if (ends.at(-1) === start) ends[ends.length - 1] = Number(segment.end);
+      const end = Number(segment.end);
+      if (start % PAGE_BYTES !== 0 || end % PAGE_BYTES !== 0 || start < before || end <= start)
+        throw misplaced(segment);
+      before = end;
+      if (!segment.stored) continue;
+      const last = ends.length - 1;
+      if (last >= 0 && ends[last] === start) ends[last] = end;
       else {
         starts.push(start);
-        ends.push(Number(segment.end));
+        ends.push(end);
         offsets.push(offset);
       }
-      offset += Number(segment.end - segment.start);
+      offset += end - start;
     }
     this.tailOffset = offset;
     this.#starts = Float64Array.from(starts);
@@ -102,15 +106,13 @@ export class CoreLayout {
   }
 }
 
-function requireOrder(segment: CoreSegment, before: bigint): void {
-  const aligned = segment.start % BigInt(PAGE_BYTES) === 0n && segment.end % BigInt(PAGE_BYTES) === 0n;
-  if (aligned && segment.start >= before && segment.end > segment.start) return;
-  const range = `${hex(segment.start)}-${hex(segment.end)}`;
-  throw new LivecoreError(
+function misplaced({ start, end }: CoreSegment): LivecoreError {
+  const range = `${hex(start)}-${hex(end)}`;
+  return new LivecoreError(
     'INVARIANT',
     `laying out a core: segment ${range} is empty, unaligned or out of order`,
     {
-      address: segment.start,
+      address: start,
     },
   );
 }
