@@ -21,6 +21,7 @@ const DATA_BYTES = 256;
 /** between what the stopped thread would overwrite first and the frame of the helper, see `Scratch` */
 const GAP_BYTES = 1024;
 const ALIGNMENT = 64;
+const WORD_BYTES = 8;
 
 /** A thread of ours or of the target in which system calls can be made. */
 export interface Carrier {
@@ -37,21 +38,27 @@ export interface Carrier {
 class Scratch implements Disposable {
   readonly base: number;
   readonly length: number;
-  readonly returnFrame: number;
+  /** where the stack pointer stands for a call: the way back begins here, and leads into the frame */
+  readonly returnStack: number;
+  readonly exitStack: number;
   readonly data: number;
-  readonly exitFrame: number;
+  readonly #returnFrame: number;
+  readonly #exitFrame: number;
   readonly #memory: ProcessMemory;
   readonly #saved: MappedMemory;
   readonly #buffer: MappedMemory;
 
-  constructor(memory: ProcessMemory, thread: StoppedThread) {
+  constructor(memory: ProcessMemory, thread: StoppedThread, gadgets: Gadgets) {
     const align = (address: number): number => address - (address % ALIGNMENT);
     const stateBytes = frameStateBytes(thread.xstate, thread.xstateBytes);
-    this.returnFrame = align(thread.register('rsp') - RED_ZONE_BYTES - FRAME_BYTES - stateBytes);
-    this.data = this.returnFrame - DATA_BYTES;
-    this.exitFrame = align(this.data - GAP_BYTES - FRAME_BYTES);
-    this.base = this.exitFrame;
-    this.length = this.returnFrame + FRAME_BYTES + Math.ceil(stateBytes / 8) * 8 - this.base;
+    const wayBytes = gadgets.wayBack.length * WORD_BYTES;
+    this.#returnFrame = align(thread.register('rsp') - RED_ZONE_BYTES - FRAME_BYTES - stateBytes);
+    this.returnStack = this.#returnFrame - wayBytes;
+    this.data = align(this.returnStack - DATA_BYTES);
+    this.#exitFrame = align(this.data - GAP_BYTES - FRAME_BYTES);
+    this.exitStack = this.#exitFrame - wayBytes;
+    this.base = this.exitStack;
+    this.length = this.#returnFrame + FRAME_BYTES + Math.ceil(stateBytes / WORD_BYTES) * WORD_BYTES - this.base;
     this.#memory = memory;
     this.#saved = new MappedMemory(this.length);
     this.#buffer = new MappedMemory(this.length);
@@ -63,18 +70,23 @@ class Scratch implements Disposable {
 
   /** Writes both ways home. Until the thread's registers point there nothing reads them. */
   writeFrames(thread: StoppedThread, gadgets: Gadgets): void {
+    const wayBytes = gadgets.wayBack.length * WORD_BYTES;
     const at = (address: number, length: number): Memory => this.#buffer.slice(address - this.base, length);
-    const returnBytes = this.base + this.length - this.returnFrame;
+    const returnBytes = this.base + this.length - this.#returnFrame;
     writeReturnFrame(
-      at(this.returnFrame, returnBytes),
-      this.returnFrame,
+      at(this.#returnFrame, returnBytes),
+      this.#returnFrame,
       gadgets,
       thread.registers,
       thread.signalMask,
       thread.xstate,
       thread.xstateBytes,
     );
-    writeExitFrame(at(this.exitFrame, FRAME_BYTES), gadgets, thread.registers);
+    writeExitFrame(at(this.#exitFrame, FRAME_BYTES), gadgets, thread.registers);
+    gadgets.wayBack.forEach((word, index) => {
+      at(this.returnStack, wayBytes).setWord(index * WORD_BYTES, word);
+      at(this.exitStack, wayBytes).setWord(index * WORD_BYTES, word);
+    });
     if (this.#memory.write(this.base, this.#buffer.address, this.length) !== this.length)
       throw noRoom(thread.tid);
   }
@@ -121,7 +133,7 @@ export class Injection implements Disposable {
     using building = new DisposableStack();
     this.thread = building.use(thread);
     this.#gadgets = gadgets;
-    this.#scratch = building.use(new Scratch(memory, thread));
+    this.#scratch = building.use(new Scratch(memory, thread, gadgets));
     this.#scratch.writeFrames(thread, gadgets);
     this.#resources = building.move();
   }
@@ -152,7 +164,7 @@ export class Injection implements Disposable {
     this.#resources.defer(() => this.thread.restore());
     return {
       call: (number, ...args) =>
-        this.thread.call(this.#gadgets.syscallReturn, this.#scratch.returnFrame, number, args),
+        this.thread.call(this.#gadgets.syscallReturn, this.#scratch.returnStack, number, args),
     };
   }
 
@@ -166,12 +178,12 @@ export class Injection implements Disposable {
     const { thread } = this;
     const flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM;
     const { syscallReturn } = this.#gadgets;
-    const { returnFrame, exitFrame } = this.#scratch;
+    const { returnStack, exitStack } = this.#scratch;
     // The helper inherits the mask.
     thread.blockSignals();
     let result: number;
     try {
-      result = thread.call(syscallReturn, returnFrame, SYS_clone, [flags, exitFrame], (tid) => {
+      result = thread.call(syscallReturn, returnStack, SYS_clone, [flags, exitStack], (tid) => {
         this.#helperTid = tid;
       });
     } finally {
@@ -182,10 +194,10 @@ export class Injection implements Disposable {
     if (helper === undefined)
       throw new LivecoreError('INJECTION_FAILED', 'the helper task did not appear', {});
     this.#resources.defer(() => {
-      helper.end(syscallReturn, exitFrame);
+      helper.end(syscallReturn, exitStack);
       helper[Symbol.dispose]();
     });
-    return { call: (number, ...args) => helper.call(syscallReturn, exitFrame, number, args) };
+    return { call: (number, ...args) => helper.call(syscallReturn, exitStack, number, args) };
   }
 
   [Symbol.dispose](): void {

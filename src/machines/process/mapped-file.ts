@@ -15,8 +15,7 @@ export class MappedFile implements Disposable {
   constructor(pid: number, mapping: Mapping) {
     this.mapping = mapping;
     const range = `${mapping.start.toString(16)}-${mapping.end.toString(16)}`;
-    const isFile = mapping.inode !== 0 && !mapping.name.startsWith('/dev/');
-    this.#fd = isFile ? openFile(`/proc/${pid}/map_files/${range}`, O_RDONLY | O_CLOEXEC) : -1;
+    this.#fd = isPlainFile(mapping) ? openFile(`/proc/${pid}/map_files/${range}`, O_RDONLY | O_CLOEXEC) : -1;
   }
 
   get opened(): boolean {
@@ -43,4 +42,9 @@ export class MappedFile implements Disposable {
     if (this.#fd >= 0) closeFile(this.#fd);
     this.#fd = -1;
   }
+}
+
+/** Shared anonymous memory is `/dev/zero (deleted)`, a file of the kernel's tmpfs; what else is under /dev is a device. */
+function isPlainFile({ inode, name, deleted }: Mapping): boolean {
+  return inode !== 0 && (deleted || !name.startsWith('/dev/') || name.startsWith('/dev/shm/'));
 }

@@ -119,7 +119,7 @@ export function writeExitFrame(into: Memory, gadgets: Gadgets, registers: Memory
 }
 
 function writeContext(into: Memory, gadgets: Gadgets, registers: Memory): void {
-  into.setWord(rtSigframe.at.pretcode, gadgets.signalReturn);
+  into.setWord(rtSigframe.at.pretcode, gadgets.intoFrame);
   into.view.setInt32(rtSigframe.at.uc + ucontext.at['uc_stack.ss_flags'], NO_ALTERNATE_STACK, true);
   for (const name of SAME_NAME) {
     const from = userRegs.at[name];
