@@ -106,7 +106,7 @@ class MapsParser {
     for (;;) {
       const byte = this.#bytes[this.#at]!;
       if (!(byte >= ZERO && byte <= NINE)) return value;
-      value = value * 10 + byte - ZERO;
+      value = value * 10 + (byte - ZERO);
       this.#at++;
     }
   }

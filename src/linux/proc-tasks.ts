@@ -149,8 +149,8 @@ export class CurrentSyscall implements Disposable {
     let value = 0;
     for (at++; at < end; at++) {
       const byte = bytes[at]!;
-      if (byte >= ZERO && byte <= NINE) value = value * 16 + byte - ZERO;
-      else if (byte >= LETTER_A && byte <= LETTER_F) value = value * 16 + byte - LETTER_A + 10;
+      if (byte >= ZERO && byte <= NINE) value = value * 16 + (byte - ZERO);
+      else if (byte >= LETTER_A && byte <= LETTER_F) value = value * 16 + (byte - LETTER_A + 10);
       else break;
     }
     this.#at = at;

@@ -1,0 +1,47 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { LivecoreError } from '../errors.ts';
+import { ERRNO } from './errno.ts';
+import { MappedMemory } from './memory.ts';
+import { isGone, listProc, ProcFile, readProcLink, readProcText } from './proc-file.ts';
+
+test('a file is read whole, however small the room to begin with', async () => {
+  const child = spawn('sleep', ['1000']);
+  const path = `/proc/${child.pid}/smaps`;
+  using small = new ProcFile(path, { capacityBytes: 4096 });
+  using large = new ProcFile(path, { capacityBytes: 1 << 20 });
+  assert.equal(small.read(), large.read());
+  assert.ok(small.length > 4096);
+  assert.equal(Buffer.from(small.bytes.subarray(0, small.length)).toString(), readFileSync(path, 'utf8'));
+  assert.ok(small.equals(large));
+  child.kill('SIGKILL');
+  await once(child, 'exit');
+  assert.equal(small.read(), -ERRNO.ESRCH);
+});
+
+test('a change shows', () => {
+  using before = new ProcFile('/proc/self/maps', { capacityBytes: 1 << 16 });
+  using after = new ProcFile('/proc/self/maps', { capacityBytes: 1 << 16 });
+  before.read();
+  after.read();
+  assert.ok(before.equals(after));
+  using _ = new MappedMemory(1 << 20);
+  after.read();
+  assert.ok(!before.equals(after));
+});
+
+test('what is not there is an error that says so', () => {
+  const absent = (error: unknown): boolean =>
+    error instanceof LivecoreError &&
+    error.code === 'SYSTEM_CALL' &&
+    error.errno === ERRNO.ENOENT &&
+    isGone(error);
+  assert.throws(() => new ProcFile('/proc/0/maps'), absent);
+  assert.throws(() => readProcText('/proc/0/maps'), absent);
+  assert.throws(() => readProcLink('/proc/0/exe'), absent);
+  assert.throws(() => listProc('/proc/0/task'), absent);
+  assert.ok(!isGone(new Error('other')));
+});
