@@ -7,7 +7,7 @@ import { coreHead, coreTail } from '../formats/elf-core/headers.ts';
 import { type CoreLayout, type CoreSegment, layoutCore } from '../formats/elf-core/layout.ts';
 import type { LivecoreNote, ReasonedRange } from '../formats/elf-core/livecore-note.ts';
 import type { CoreProcess, FileMapping } from '../formats/elf-core/process-notes.ts';
-import type { CoreThread } from '../formats/elf-core/thread-notes.ts';
+import { type CoreThread, fpRegistersOf } from '../formats/elf-core/thread-notes.ts';
 import { check } from '../linux/failure.ts';
 import { truncateFile, writeFileAt } from '../linux/file.ts';
 import { MappedMemory } from '../linux/memory.ts';
@@ -20,7 +20,6 @@ import { writeFailed } from './file-storage.ts';
 
 /** Addresses from here on are the kernel's. */
 const USER_END = 2 ** 47;
-const FXSAVE_BYTES = 512;
 
 /** What the end of a core says of the snapshot. */
 export interface Finding {
@@ -89,7 +88,7 @@ function threadOf(thread: ThreadRegisters, facts: ProcessFacts): CoreThread {
     blockedSignals: thread.signalMask,
     times: facts.times(thread.tid),
     registers: thread.general,
-    fpRegisters: thread.xstate.subarray(0, FXSAVE_BYTES),
+    fpRegisters: fpRegistersOf(thread.xstate),
     xstate: thread.xstate,
     siginfo: thread.siginfo,
   };

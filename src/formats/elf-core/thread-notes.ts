@@ -74,6 +74,16 @@ const prstatusFields = {
 } as const;
 export const PRSTATUS: Struct<typeof prstatusFields> = struct('struct elf_prstatus', 336, prstatusFields);
 
+/** Where the area that XSAVE leaves to software begins in the FXSAVE area; the kernel keeps XCR0 there for XSAVE. */
+const SOFTWARE_BYTES_AT = 464;
+
+/**
+ * NT_FPREGSET out of an XSAVE area, as PTRACE_GETFPREGS gives it: the first 512 bytes, without the software bytes.
+ */
+export function fpRegistersOf(xstate: Uint8Array): Uint8Array {
+  return xstate.slice(0, FP_REGISTERS_BYTES).fill(0, SOFTWARE_BYTES_AT);
+}
+
 /** The notes of one thread: its status, and apart what follows it, because the process' own notes go between. */
 export function threadNotes(thread: CoreThread): { status: Note; siginfo: Note[]; registers: Note[] } {
   const note = (owner: string, type: number, payload: Uint8Array | undefined): Note[] =>
