@@ -4,6 +4,7 @@ import { Command, CommanderError } from 'commander';
 import { LivecoreError } from '../errors.ts';
 import { addCompletion } from './completion.ts';
 import type { Context } from './context.ts';
+import { addDoctor } from './doctor.ts';
 import { addDump } from './dump.ts';
 import { addMan } from './man.ts';
 import { addShow } from './show.ts';
@@ -26,6 +27,7 @@ export function buildTree(context: Context): Command {
     });
   addDump(program, context);
   addShow(program, context);
+  addDoctor(program, context);
   addCompletion(program);
   addMan(program, context);
   return program;

@@ -29,16 +29,9 @@ function isTelling(value: number | undefined): value is number {
   return !Number.isInteger(Math.log2(value)) && !Number.isInteger(Math.log2(value + 1));
 }
 
-/**
- * Types of notes are both: what ptrace(2) asks register sets by, and what a core file holds them under. linux and formats
- * stand side by side and import nothing from each other; the tests of both compare the numbers with the headers.
- */
-const shared: ReadonlySet<string> = new Set(['NT_PRSTATUS', 'NT_X86_XSTATE']);
-
 function duplicatesIn(constants: readonly Constant[], isAbi: (file: string) => boolean): string[] {
   const abi = constants.filter(({ file }) => isAbi(file));
   return constants.flatMap(({ file, name, value }, index) => {
-    if (shared.has(name) && file.startsWith('src/formats/')) return [];
     const twin = abi.find((other) => {
       if (constants.indexOf(other) >= index && isAbi(file)) return false;
       if (other.file === file) return false;

@@ -63,7 +63,7 @@ export function runTranscript(
   const target = spawn('sleep', ['1000'], { stdio: 'ignore' });
   try {
     for (const command of parseTranscript(text)) {
-      const { stdout, stderr, status } = spawnSync('bash', ['-c', command.line], {
+      const { pid, stdout, stderr, status } = spawnSync('setsid', ['-w', 'bash', '-c', command.line], {
         cwd: folder,
         env: {
           PATH: `${join(root, 'bin')}:${process.env['PATH']}`,
@@ -74,11 +74,21 @@ export function runTranscript(
         encoding: 'utf8',
         timeout: TIMEOUT_MS,
       });
+      endGroup(pid);
       judge(command, { stdout, stderr, status }, target.pid!);
     }
   } finally {
     target.kill('SIGKILL');
     rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/** Ends what a command left running: all of it is in the process group that was made for the command. */
+function endGroup(pid: number): void {
+  try {
+    process.kill(-pid, 'SIGKILL');
+  } catch {
+    // nobody is left, as it should be
   }
 }
 

@@ -69,11 +69,14 @@ export interface Right {
   readonly cure?: string;
 }
 
-/** Answers all questions, the first refusal being the one to report. */
+/** Answers all questions, the first refusal being the one to report; of what is no live process, only that it is none. */
 export function judgeRights(caller: CallerFacts, target: TargetFacts): Right[] {
+  const [kind, state] = [judgeKind(target), judgeState(target)];
+  if (!kind.isGranted) return [kind];
+  if (state.code === 'ZOMBIE') return [kind, state];
   return [
-    judgeKind(target),
-    judgeState(target),
+    kind,
+    state,
     judgeTracer(target),
     judgeAttach(caller, target),
     judgeUserfaultfd(caller, target),
