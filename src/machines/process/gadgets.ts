@@ -43,7 +43,8 @@ export function findGadgets(pieces: Iterable<Code>): Gadgets | undefined {
     syscallReturn ||= addressOf(code, SYSCALL_RETURN, address);
     popRax ||= addressOf(code, POP_RAX_RETURN, address);
     for (const pattern of SIGNAL_RETURNS) signalReturn ||= addressOf(code, pattern, address);
-    if (syscallReturn !== 0 && signalReturn !== 0) return { syscallReturn, wayBack: [], intoFrame: signalReturn };
+    if (syscallReturn !== 0 && signalReturn !== 0)
+      return { syscallReturn, wayBack: [], intoFrame: signalReturn };
   }
   if (syscallReturn === 0 || popRax === 0) return undefined;
   return { syscallReturn, wayBack: [popRax, SYS_RT_SIGRETURN], intoFrame: syscallReturn };

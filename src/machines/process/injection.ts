@@ -58,7 +58,8 @@ class Scratch implements Disposable {
     this.#exitFrame = align(this.data - GAP_BYTES - FRAME_BYTES);
     this.exitStack = this.#exitFrame - wayBytes;
     this.base = this.exitStack;
-    this.length = this.#returnFrame + FRAME_BYTES + Math.ceil(stateBytes / WORD_BYTES) * WORD_BYTES - this.base;
+    this.length =
+      this.#returnFrame + FRAME_BYTES + Math.ceil(stateBytes / WORD_BYTES) * WORD_BYTES - this.base;
     this.#memory = memory;
     this.#saved = new MappedMemory(this.length);
     this.#buffer = new MappedMemory(this.length);

@@ -5,6 +5,7 @@ import { ERRNO } from '../../linux/errno.ts';
 import { failure } from '../../linux/failure.ts';
 import type { Attachment } from './attach.ts';
 import { Hold, taskIds } from './hold.ts';
+import { HoldPlan } from './hold-plan.ts';
 import { PageCopier } from './page-copier.ts';
 import { PAGE_BYTES, SPAN_PAGES } from './pages.ts';
 import { Protection } from './protection.ts';
@@ -43,7 +44,9 @@ export class ProcessMachine implements Machine {
   readonly #spans: RangeList = new RangeList();
   /** ranges whose content was destroyed before T0, with their protection */
   readonly #removed: RangeList = new RangeList();
+  readonly #surveyed = new Set<Region>();
   readonly #resources: DisposableStack;
+  #plan: HoldPlan | undefined;
   #ownPages = 0;
   #t0: T0 | undefined;
   #regionsAtT0: readonly Region[] = [];
@@ -83,20 +86,16 @@ export class ProcessMachine implements Machine {
   // The contract --------------------------------------------------------------------------------------------------
 
   survey(found: RangeSink): void {
-    const { space, pages, pid } = this.#attached;
-    space.refresh();
-    this.#copier.openFiles(pid);
-    for (const tid of taskIds(pid))
-      if (!this.#words.knows(tid) && !this.#words.learn(tid)) this.#attached.ask(tid, this.#words);
-    this.#ownPages = 0;
-    for (const region of space.regions) {
-      if (region.handling === 'file')
-        pages.ownPages(region.mapping.start, region.mapping.end, {
-          add: (_, count) => (this.#ownPages += count),
-        });
-      if (region.handling === 'protected') this.#surveyRegion(region, found);
+    const { space, pid } = this.#attached;
+    const changed = space.refresh();
+    this.#learnThreads();
+    if (changed || this.#plan === undefined) {
+      this.#copier.openFiles(pid);
+      for (const region of space.regions) this.#surveyRegion(region, found);
+      this.#countOwnPages();
     }
     for (const { first, count } of this.#removed) this.#addSpan(first, count, found);
+    this.#plan = new HoldPlan(space.regions, this.#spans);
   }
 
   protect(first: number, count: number): void {
@@ -142,18 +141,20 @@ export class ProcessMachine implements Machine {
   }
 
   initial(found: RangeSink, swept: RangeSink): void {
-    const { space } = this.#attached;
+    const { space, pages } = this.#attached;
     this.#hold.capture();
-    space.refresh();
-    const words = new RangeList();
-    this.#words.atT0(this.#hold.tids(), words);
-    for (const { first, count } of words) {
-      if (space.regionAt(first * PAGE_BYTES)?.handling !== 'protected') continue;
-      if (!this.#words.blocks.has(first) || count > 1) this.release(first, count);
-      found.add(first, count);
-    }
-    for (const region of space.regions) this.#initialOf(region, found, swept);
+    const fresh = new RangeList();
+    if (space.refresh()) this.#adaptPlan(fresh);
+    const plan = this.#plan!;
+    this.#initialWords(found);
+    const { gaps, files } = plan;
+    for (let gap = 0; gap < gaps.length; gap++) pages.populated(gaps.starts[gap]!, gaps.ends[gap]!, fresh);
+    for (let run = 0; run < fresh.length; run++)
+      this.#initialFresh(fresh.firsts[run]!, fresh.counts[run]!, found, swept);
+    for (let file = 0; file < files.length; file++)
+      pages.ownPages(files.starts[file]!, files.ends[file]!, found);
     for (const { first, count } of this.#removed) this.#protectNow(first, count, swept);
+    plan.addUnprotected(swept);
     this.#regionsAtT0 = space.regions;
   }
 
@@ -195,16 +196,34 @@ export class ProcessMachine implements Machine {
     this.#threads = this.#hold.registers.threads();
   }
 
+  /** Words of dying threads must be known before the blocks around them are protected. */
+  #learnThreads(): void {
+    const { pid } = this.#attached;
+    for (const tid of taskIds(pid)) {
+      if (!this.#words.knows(tid) && !this.#words.learn(tid)) this.#attached.ask(tid, this.#words);
+    }
+  }
+
   #surveyRegion(region: Region, found: RangeSink): void {
-    const { mapping } = region;
-    if (!this.#protection.register(mapping.start, mapping.end)) return;
+    if (region.handling !== 'protected' || this.#surveyed.has(region)) return;
+    const { start, end } = region.mapping;
+    if (!this.#protection.register(start, end)) return;
+    this.#surveyed.add(region);
     const spans = new RangeList();
-    const { pages } = this.#attached;
-    pages.populatedOutside(this.#spans, mapping.start, mapping.end, spans);
-    for (const { first, count } of spans) {
-      const start = Math.max(mapping.start / PAGE_BYTES, first - (first % SPAN_PAGES));
-      const end = Math.min(mapping.end / PAGE_BYTES, Math.ceil((first + count) / SPAN_PAGES) * SPAN_PAGES);
-      this.#addSpan(start, end - start, found);
+    this.#attached.pages.populatedSpans(start, end, spans);
+    for (const { first, count } of spans) this.#addSpan(first, count, found);
+  }
+
+  #countOwnPages(): void {
+    const { space, pages } = this.#attached;
+    this.#ownPages = 0;
+    const count = {
+      add: (_first: number, blocks: number): void => {
+        this.#ownPages += blocks;
+      },
+    };
+    for (const { handling, mapping } of space.regions) {
+      if (handling === 'file') pages.ownPages(mapping.start, mapping.end, count);
     }
   }
 
@@ -213,45 +232,39 @@ export class ProcessMachine implements Machine {
     found.add(first, count);
   }
 
-  #initialOf(region: Region, found: RangeSink, swept: RangeSink): void {
-    const { pages } = this.#attached;
-    const { start, end, name } = region.mapping;
-    switch (region.handling) {
-      case 'protected':
-        this.#initialProtected(region, found, swept);
-        break;
-      case 'file':
-        if (name !== '[vdso]') pages.ownPages(start, end, found);
-        swept.add(start / PAGE_BYTES, (end - start) / PAGE_BYTES);
-        break;
-      case 'head':
-        swept.add(start / PAGE_BYTES, 1);
-        break;
-      case 'shared':
-        swept.add(start / PAGE_BYTES, (end - start) / PAGE_BYTES);
-        break;
-      case 'excluded':
-        break;
+  /** Inside the hold: the address space is not what it was at the last survey. What is new is armed now. */
+  #adaptPlan(fresh: RangeSink): void {
+    const { space, pages } = this.#attached;
+    const { regions } = space;
+    for (const region of regions) {
+      if (region.handling !== 'protected' || this.#surveyed.has(region)) continue;
+      const { start, end } = region.mapping;
+      this.#protection.register(start, end);
+      // It may have taken the place of another that was armed: what counts is what is protected now.
+      pages.unprotected(start, end, fresh);
+    }
+    this.#plan = new HoldPlan(regions, this.#spans);
+  }
+
+  #initialWords(found: RangeSink): void {
+    const words = new RangeList();
+    this.#words.atT0(this.#hold.tids(), words);
+    for (let run = 0; run < words.length; run++) {
+      const first = words.firsts[run]!;
+      if (this.#attached.space.regionAt(first * PAGE_BYTES)?.handling === 'protected')
+        found.add(first, words.counts[run]!);
     }
   }
 
-  /** What came into being since the last survey: copied where it is little, else protected now. */
-  #initialProtected(region: Region, found: RangeSink, swept: RangeSink): void {
-    const { pages, pagemap } = this.#attached;
-    const { start, end } = region.mapping;
-    const intact = this.#protection.isIntact(region, pagemap, this.#spans);
-    const registered = this.#protection.register(start, end);
-    const fresh = new RangeList();
-    pages.populatedOutside(intact ? this.#spans : new RangeList(), start, end, fresh);
-    for (const { first, count } of fresh) {
-      if (registered && count >= PROTECT_FROM_PAGES) this.#protectNow(first, count, swept);
-      else found.add(first, count);
-    }
+  /** Pages that came into being since the survey: copied where they are few, else protected now. */
+  #initialFresh(first: number, count: number, found: RangeSink, swept: RangeSink): void {
+    if (count < PROTECT_FROM_PAGES || !this.#protectNow(first, count, swept)) found.add(first, count);
   }
 
-  #protectNow(first: number, count: number, swept: RangeSink): void {
-    if (this.#protection.protect(first, count) < 0) return;
+  #protectNow(first: number, count: number, swept: RangeSink): boolean {
+    if (this.#protection.protect(first, count) < 0) return false;
     this.#spans.add(first, count);
     swept.add(first, count);
+    return true;
   }
 }

@@ -1,6 +1,11 @@
 import type { RangeSink } from '../../engine/machine.ts';
-import type { RangeList } from '../../engine/range-list.ts';
-import { PAGE_IS_FILE, PAGE_IS_HUGE, PAGE_IS_PRESENT, PAGE_IS_SWAPPED } from '../../linux/abi.ts';
+import {
+  PAGE_IS_FILE,
+  PAGE_IS_HUGE,
+  PAGE_IS_PRESENT,
+  PAGE_IS_SWAPPED,
+  PAGE_IS_WRITTEN,
+} from '../../linux/abi.ts';
 import { check } from '../../linux/failure.ts';
 import type { Pagemap } from '../../linux/pagemap.ts';
 
@@ -42,17 +47,6 @@ export class Pages {
     if (until > first) found.add(first / PAGE_BYTES, (until - first) / PAGE_BYTES);
   }
 
-  /** Runs of blocks that hold anything, in what `known` leaves uncovered between `start` and `end`. */
-  populatedOutside(known: RangeList, start: number, end: number, found: RangeSink): void {
-    let from = start;
-    for (let index = known.indexOf(start / PAGE_BYTES); from < end; index++) {
-      const gapEnd = index < known.length ? Math.min(end, known.firsts[index]! * PAGE_BYTES) : end;
-      if (gapEnd > from) this.#populated(from, gapEnd, found);
-      if (index >= known.length) return;
-      from = (known.firsts[index]! + known.counts[index]!) * PAGE_BYTES;
-    }
-  }
-
   /** Runs of blocks of a private file mapping that are the process' own. */
   ownPages(start: number, end: number, found: RangeSink): void {
     this.#pagemap.scan(start, end, {
@@ -64,8 +58,22 @@ export class Pages {
     this.#each((from, to) => found.add(from / PAGE_BYTES, (to - from) / PAGE_BYTES));
   }
 
-  #populated(start: number, end: number, found: RangeSink): void {
+  /** Runs of blocks between `start` and `end` that hold anything. */
+  populated(start: number, end: number, found: RangeSink): void {
     this.#pagemap.scan(start, end, {
+      any: PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
+      returned: PAGE_IS_HUGE,
+    });
+    this.#each((from, to, categories) => {
+      if ((categories & PAGE_IS_HUGE) !== 0) this.#noteHuge(from, to);
+      found.add(from / PAGE_BYTES, (to - from) / PAGE_BYTES);
+    });
+  }
+
+  /** Runs of blocks that hold anything and are not write-protected: 0.6 ms a GiB. */
+  unprotected(start: number, end: number, found: RangeSink): void {
+    this.#pagemap.scan(start, end, {
+      all: PAGE_IS_WRITTEN,
       any: PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
       returned: PAGE_IS_HUGE,
     });

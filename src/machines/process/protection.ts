@@ -1,14 +1,10 @@
 import type { RangeList } from '../../engine/range-list.ts';
 import { ERRNO } from '../../linux/errno.ts';
-import type { Pagemap } from '../../linux/pagemap.ts';
 import type { Userfaultfd } from '../../linux/userfaultfd.ts';
 import { PAGE_BYTES, SPAN_PAGES } from './pages.ts';
-import type { Region } from './regions.ts';
 
 /** Unregistering lets writers stand still for as long as it takes: 2 MiB are 60 us. */
 const UNREGISTER_PAGES = SPAN_PAGES;
-/** so many pages mostly tell whether a region is still protected */
-const PROBE_PAGES = 4;
 
 /** Write-protection of the target's pages: what is registered, what is protected, and how it is taken away again. */
 export class Protection {
@@ -30,25 +26,6 @@ export class Protection {
     if (this.#userfaultfd.register(start, end - start) < 0) return false;
     this.#registered.set(start, end);
     return true;
-  }
-
-  /**
-   * Whether a region is still the one that was registered and armed. A mapping that was replaced by another of the
-   * same shape reads the same in maps; none of its pages is protected then. One page that was armed tells.
-   */
-  isIntact(region: Region, pagemap: Pagemap, armed: RangeList): boolean {
-    const { start, end } = region.mapping;
-    if (this.#registered.get(start) !== end) return false;
-    const index = armed.indexOf(start / PAGE_BYTES);
-    if (index >= armed.length) return true;
-    const from = Math.max(armed.firsts[index]!, start / PAGE_BYTES);
-    const until = Math.min(armed.firsts[index]! + armed.counts[index]!, end / PAGE_BYTES);
-    if (from >= until) return true;
-    for (const pages of [PROBE_PAGES, SPAN_PAGES]) {
-      const count = pagemap.readEntries(from * PAGE_BYTES, Math.min(until - from, pages));
-      for (let entry = 0; entry < count; entry++) if (pagemap.isProtected(entry)) return true;
-    }
-    return false;
   }
 
   /** Protects blocks, but those that must stay writable. Returns 0 or a negative errno. */
