@@ -131,10 +131,10 @@ function loadKoffi(): Koffi {
 
 /** Loads the library now, so that no later call pays for it. */
 export function loadNative(): void {
-  const { load, errno: setErrno } = loadKoffi();
-  const library = load('libc.so.6');
+  const native = loadKoffi();
+  const library = native.load('libc.so.6');
   const fail = (errno: number): -1 => {
-    setErrno(errno);
+    native.errno(errno);
     return -1;
   };
   for (const [name, prototype] of Object.entries(PROTOTYPES) as [NativeName, string][]) {

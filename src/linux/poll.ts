@@ -1,7 +1,7 @@
 /** ppoll(2) on a fixed set of descriptors. */
 
 import { ERRNO } from './errno.ts';
-import { pollfd } from './layouts.ts';
+import { pollfd, timespec } from './layouts.ts';
 import { type Memory, scratch } from './memory.ts';
 import { errno, libc } from './native.ts';
 
@@ -19,12 +19,16 @@ export function sleepNs(durationNs: number): void {
 /** Descriptors to wait for. Waiting allocates nothing. */
 export class PollSet {
   readonly #entries: Memory;
-  readonly #timeout: Memory = scratch(16);
+  readonly #entriesAddress: number;
+  readonly #timeout: Memory = scratch(timespec.sizeBytes);
+  readonly #timeoutAddress: number = this.#timeout.address;
+  #timeoutNs = 0;
   readonly #count: number;
 
   /** @param size how many descriptors there is room for; unset places are skipped */
   constructor(size: number) {
     this.#entries = scratch(size * ENTRY_BYTES);
+    this.#entriesAddress = this.#entries.address;
     this.#count = size;
     for (let index = 0; index < size; index++) this.clear(index);
   }
@@ -47,20 +51,23 @@ export class PollSet {
    * @returns how many are ready; 0 when time is up, or when a signal came; a negative errno
    */
   wait(timeoutNs: number): number {
-    let timeout = 0;
-    if (timeoutNs >= 0) {
-      const seconds = Math.floor(timeoutNs / SECOND_NS);
-      this.#timeout.setWord(0, seconds);
-      this.#timeout.setWord(8, timeoutNs - seconds * SECOND_NS);
-      timeout = this.#timeout.address;
-    }
-    const ready = libc.ppoll(this.#entries.address, this.#count, timeout, 0);
+    // glibc hands the kernel a copy, so the struct stays as it is for the next wait of the same length
+    if (timeoutNs !== this.#timeoutNs) this.#setTimeout(timeoutNs);
+    const timeout = timeoutNs < 0 ? 0 : this.#timeoutAddress;
+    const ready = libc.ppoll(this.#entriesAddress, this.#count, timeout, 0);
     if (ready >= 0) return ready;
     const error = errno();
     if (error !== ERRNO.EINTR) return -error;
     // a failed ppoll leaves revents as they were
     for (let index = 0; index < this.#count; index++) this.#entries.int32[index * 2 + 1]! &= 0xffff;
     return 0;
+  }
+
+  #setTimeout(timeoutNs: number): void {
+    this.#timeoutNs = timeoutNs;
+    const seconds = Math.max(0, Math.floor(timeoutNs / SECOND_NS));
+    this.#timeout.setWord(timespec.at.tv_sec, seconds);
+    this.#timeout.setWord(timespec.at.tv_nsec, Math.max(0, timeoutNs - seconds * SECOND_NS));
   }
 
   /** What is ready at place `index`: bits of POLLIN..., POLLERR, POLLHUP, POLLNVAL; 0 for nothing. */
