@@ -70,7 +70,15 @@ class Spool implements Disposable {
   async stream(outputFd: number): Promise<void> {
     // A path of its own, since the descriptor was opened for direct writes.
     const source = createReadStream(`/proc/self/fd/${this.fd}`, { highWaterMark: 1024 * 1024 });
-    await pipeline(source, createWriteStream('', { fd: outputFd, autoClose: false }));
+    try {
+      await pipeline(source, createWriteStream('', { fd: outputFd, autoClose: false }));
+    } catch (cause) {
+      const { code, errno, message } = cause as NodeJS.ErrnoException;
+      const fields = { ...(errno !== undefined && { errno: Math.abs(errno) }) };
+      const state = code === 'EPIPE' ? 'its reader has gone' : message;
+      const kind = code === 'ENOSPC' ? 'NO_SPACE' : 'OUTPUT';
+      throw new LivecoreError(kind, `stream the core to descriptor ${outputFd}: ${state}`, fields, cause);
+    }
   }
 
   [Symbol.dispose](): void {

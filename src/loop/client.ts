@@ -61,7 +61,7 @@ async function follow(child: ChildProcess, socket: Duplex, options: DumpOptions)
     child.once('error', reject);
     child.once('close', (code, signal) => resolve(signal ?? `exit status ${code}`));
   });
-  for await (const line of createInterface({ input: socket })) {
+  for await (const line of linesOf(socket)) {
     const message = JSON.parse(line) as LoopMessage;
     switch (message.type) {
       case 'plan':
@@ -85,6 +85,15 @@ async function follow(child: ChildProcess, socket: Duplex, options: DumpOptions)
   if (failure !== undefined) throw failure;
   if (summary !== undefined) return summary;
   throw died(how, complaint);
+}
+
+/** A loop that ends before it has read all of what we sent resets the socket (unix(7)); what it sent is whole even so. */
+async function* linesOf(socket: Duplex): AsyncGenerator<string, void, undefined> {
+  try {
+    yield* createInterface({ input: socket });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ECONNRESET') throw error;
+  }
 }
 
 function asError(message: LoopMessage & { type: 'error' }): LivecoreError {
