@@ -25,6 +25,7 @@ import { Pages } from './pages.ts';
 import { readMappingDetails } from './smaps.ts';
 import { StoppedThread } from './stopped-thread.ts';
 import type { ThreadWords } from './thread-words.ts';
+import { SleepClock } from './timed-wait.ts';
 import { makeUserfaultfd } from './userfaultfd-in-target.ts';
 
 /** How to attach. */
@@ -55,6 +56,7 @@ export class Attachment implements Disposable {
   readonly sharers: readonly number[];
   /** the longest that a thread was stopped for an injection */
   attachNs = 0;
+  readonly clock: SleepClock = new SleepClock();
   readonly #gadgets: Gadgets;
   /** threads that were asked to stop and have not: they sleep uninterruptibly, and stay traced until they are held */
   readonly strays: Set<number> = new Set();
@@ -117,7 +119,7 @@ export class Attachment implements Disposable {
   #injectInto<T>(tid: number, use: (injection: Injection) => T): T | undefined {
     const options = this.#options(tid);
     const begin = monotonicNs();
-    const thread = StoppedThread.stop(tid, options, this.strays);
+    const thread = StoppedThread.stop(tid, options, this.strays, this.clock);
     if (thread === undefined) return undefined;
     try {
       if (!this.#suits(thread)) {
@@ -154,7 +156,7 @@ export class Attachment implements Disposable {
   }
 
   #holdOthers(injection: Injection): Disposable {
-    const hold = new Hold(this.pid, this.sharers, new Set(), injection.thread.tid);
+    const hold = new Hold(this.pid, this.sharers, new Set(), injection.thread.tid, this.clock);
     hold.begin();
     const deadline = monotonicNs() + 100_000_000;
     while (!hold.look()) {

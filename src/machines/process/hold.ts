@@ -12,17 +12,30 @@ import {
 import { monotonicNs } from '../../linux/clock.ts';
 import { ERRNO } from '../../linux/errno.ts';
 import { failure } from '../../linux/failure.ts';
+import { userRegs } from '../../linux/layouts.ts';
+import { type Memory, scratch } from '../../linux/memory.ts';
 import { compareTasks } from '../../linux/pidfd.ts';
 import { sleepNs } from '../../linux/poll.ts';
 import { readThreadStat } from '../../linux/proc.ts';
-import { detach, eventMessage, interrupt, seize, setRegisters, WaitStatus } from '../../linux/ptrace.ts';
+import {
+  detach,
+  eventMessage,
+  getRegisters,
+  interrupt,
+  seize,
+  setRegisters,
+  WaitStatus,
+} from '../../linux/ptrace.ts';
 import { restartInterruptedCall } from './interrupted-calls.ts';
 import { RegisterStore } from './register-store.ts';
+import { type SleepClock, shortenWait, type TimedWait } from './timed-wait.ts';
 
 /** New threads stop as they are born, and are held with the rest; so are vfork's children, which share the memory. */
 const OPTIONS = PTRACE_O_TRACECLONE | PTRACE_O_TRACEVFORK | PTRACE_O_TRACEEXEC;
 
 const NAP_NS = 3_000;
+/** looking at a task takes 60 us, in which traps are not served */
+const OBSERVED_MAX = 64;
 
 /** A task of the target while it is held. */
 interface HeldTask {
@@ -44,8 +57,11 @@ export class Hold implements Disposable {
   readonly #sharers: readonly number[];
   readonly #traced: ReadonlySet<number>;
   readonly #spared: number;
+  readonly #clock: SleepClock | undefined;
+  readonly #waits = new Map<number, TimedWait>();
   readonly #tasks = new Map<number, HeldTask>();
   readonly #status: WaitStatus = new WaitStatus();
+  readonly #registers: Memory = scratch(userRegs.sizeBytes);
   readonly registers: RegisterStore = new RegisterStore();
   #running = 0;
   /** when the first task was asked to stop, and when the last one was let go */
@@ -56,12 +72,20 @@ export class Hold implements Disposable {
    * @param sharers tasks outside the thread group that share the memory
    * @param traced tasks that this thread traces already, and has asked to stop
    * @param spared a task that is stopped already, by somebody else of us
+   * @param clock tells how long waits have lasted; without it they start again as they were
    */
-  constructor(pid: number, sharers: readonly number[], traced: ReadonlySet<number> = new Set(), spared = 0) {
+  constructor(
+    pid: number,
+    sharers: readonly number[],
+    traced: ReadonlySet<number> = new Set(),
+    spared = 0,
+    clock?: SleepClock,
+  ) {
     this.#pid = pid;
     this.#sharers = sharers;
     this.#traced = traced;
     this.#spared = spared;
+    this.#clock = clock;
   }
 
   /** how many tasks there are */
@@ -72,6 +96,7 @@ export class Hold implements Disposable {
   /** Seizes all tasks, which they do not feel, then asks all to stop. */
   begin(): void {
     while (this.#seizeNew() > 0);
+    this.#observeWaits();
     if (this.#tasks.size === 0) throw gone(this.#pid, 'it has no thread that can be stopped');
     this.registers.reserve(this.#tasks.size);
     this.beginNs = monotonicNs();
@@ -129,6 +154,14 @@ export class Hold implements Disposable {
   /** Thread ids of all who are held. */
   tids(): Iterable<number> {
     return this.#tasks.keys();
+  }
+
+  #observeWaits(): void {
+    this.#waits.clear();
+    for (const tid of this.#tasks.keys()) {
+      const wait = this.#tasks.size <= OBSERVED_MAX ? this.#clock?.observe(tid) : undefined;
+      if (wait !== undefined) this.#waits.set(tid, wait);
+    }
   }
 
   #seizeNew(): number {
@@ -204,10 +237,14 @@ export class Hold implements Disposable {
   }
 
   #letGo(task: HeldTask): void {
-    const registers = this.registers.generalOf(task.tid);
-    if (registers !== undefined && restartInterruptedCall(registers))
-      setRegisters(task.tid, registers.address);
-    detach(task.tid, task.signal);
+    const { tid, signal } = task;
+    const registers = this.#registers;
+    if (getRegisters(tid, registers.address) === 0 && restartInterruptedCall(registers)) {
+      const wait = this.#waits.get(tid);
+      if (wait !== undefined) shortenWait(registers, wait);
+      setRegisters(tid, registers.address);
+    }
+    detach(tid, signal);
   }
 }
 

@@ -58,7 +58,7 @@ export class ProcessMachine implements Machine {
     this.#attached = building.use(attached);
     const { pid, memory, space, staging, userfaultfd, marker } = attached;
     this.name = `process ${pid}`;
-    this.#hold = building.use(new Hold(pid, attached.sharers, attached.strays));
+    this.#hold = building.use(new Hold(pid, attached.sharers, attached.strays, 0, attached.clock));
     this.#words = new ThreadWords(pid, memory);
     this.#traps = new TrapQueue(pid, userfaultfd);
     this.#protection = new Protection(userfaultfd, this.#words.blocks);

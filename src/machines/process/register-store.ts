@@ -32,7 +32,6 @@ export class RegisterStore implements Disposable {
   readonly #tids: number[] = [];
   readonly #signals: number[] = [];
   readonly #xstateBytes: number[] = [];
-  readonly #index = new Map<number, number>();
 
   /** Makes room for so many threads. Before the hold. */
   reserve(threads: number): void {
@@ -46,7 +45,6 @@ export class RegisterStore implements Disposable {
 
   clear(): void {
     this.#tids.length = 0;
-    this.#index.clear();
   }
 
   /** Reads what a stopped thread has. A thread that is gone, or for which there is no room, is left out. */
@@ -63,13 +61,6 @@ export class RegisterStore implements Disposable {
     );
     this.#signals[at] = signal;
     this.#tids.push(tid);
-    this.#index.set(tid, at);
-  }
-
-  /** The general registers of a thread as they were read, to be changed and written back. */
-  generalOf(tid: number): Memory | undefined {
-    const at = this.#index.get(tid);
-    return at === undefined ? undefined : this.#slots[at];
   }
 
   /** Copies of all that was read, in the order of reading. */

@@ -21,6 +21,7 @@ import {
   WaitStatus,
 } from '../../linux/ptrace.ts';
 import { restartInterruptedCall } from './interrupted-calls.ts';
+import { type SleepClock, shortenWait, type TimedWait } from './timed-wait.ts';
 
 const STOP_LIMIT_NS = 200_000_000;
 const CALL_LIMIT_NS = 500_000_000;
@@ -48,6 +49,7 @@ export class StoppedThread implements Disposable {
   /** a signal that could not be blocked and came while the thread carried a call: delivered on the way out */
   #signal = 0;
   #stopped = false;
+  #wait: TimedWait | undefined;
   readonly #memory: MappedMemory;
   readonly #call: Memory;
   readonly #status: WaitStatus = new WaitStatus();
@@ -68,9 +70,17 @@ export class StoppedThread implements Disposable {
    *   when it wakes, and is in `strays` for whoever holds the process next
    * @throws LivecoreError SYSTEM_CALL: EPERM when another tracer has it or the right is missing, ESRCH when it is gone
    */
-  static stop(tid: number, options: number, strays: Set<number>): StoppedThread | undefined {
+  static stop(
+    tid: number,
+    options: number,
+    strays: Set<number>,
+    clock?: SleepClock,
+  ): StoppedThread | undefined {
+    const wait = clock?.observe(tid);
     check(seize(tid, options), `trace thread ${tid}`, 'ptrace(PTRACE_SEIZE)', { tid });
-    return StoppedThread.adopt(tid, strays, true);
+    const thread = StoppedThread.adopt(tid, strays, true);
+    if (thread !== undefined) thread.#wait = wait;
+    return thread;
   }
 
   /** Takes a thread that is traced already, and stops by itself or is asked to. */
@@ -168,7 +178,8 @@ export class StoppedThread implements Disposable {
   [Symbol.dispose](): void {
     if (this.#stopped) {
       this.#stopped = false;
-      restartInterruptedCall(this.registers);
+      if (restartInterruptedCall(this.registers) && this.#wait !== undefined)
+        shortenWait(this.registers, this.#wait);
       setRegisters(this.tid, this.registers.address);
       setSignalMask(this.tid, this.signalMask.address);
       detach(this.tid, this.#signal);
