@@ -7,74 +7,41 @@
 
 // ---- asm/unistd_64.h: calls made or injected or recognised by number
 export const SYS_read = 0;
-export const SYS_write = 1;
-export const SYS_poll = 7;
 export const SYS_mmap = 9;
-export const SYS_mprotect = 10;
 export const SYS_munmap = 11;
-export const SYS_brk = 12;
-export const SYS_rt_sigaction = 13;
 export const SYS_rt_sigprocmask = 14;
 export const SYS_rt_sigreturn = 15;
 export const SYS_ioctl = 16;
-export const SYS_pread64 = 17;
-export const SYS_select = 23;
-export const SYS_sched_yield = 24;
-export const SYS_mremap = 25;
 export const SYS_madvise = 28;
 export const SYS_pause = 34;
-export const SYS_nanosleep = 35;
-export const SYS_getpid = 39;
 export const SYS_accept = 43;
 export const SYS_recvfrom = 45;
-export const SYS_sendmsg = 46;
 export const SYS_recvmsg = 47;
 export const SYS_socketpair = 53;
 export const SYS_clone = 56;
-export const SYS_fork = 57;
-export const SYS_vfork = 58;
-export const SYS_execve = 59;
 export const SYS_exit = 60;
-export const SYS_wait4 = 61;
 export const SYS_semop = 65;
-export const SYS_fcntl = 72;
-export const SYS_ptrace = 101;
-export const SYS_rt_sigpending = 127;
 export const SYS_rt_sigtimedwait = 128;
-export const SYS_rt_sigsuspend = 130;
 export const SYS_prctl = 157;
-export const SYS_arch_prctl = 158;
 export const SYS_gettid = 186;
-export const SYS_tkill = 200;
 export const SYS_futex = 202;
 export const SYS_io_setup = 206;
 export const SYS_io_destroy = 207;
 export const SYS_io_getevents = 208;
 export const SYS_io_submit = 209;
-export const SYS_io_cancel = 210;
-export const SYS_remap_file_pages = 216;
-export const SYS_set_tid_address = 218;
 export const SYS_restart_syscall = 219;
 export const SYS_semtimedop = 220;
 export const SYS_clock_nanosleep = 230;
 export const SYS_exit_group = 231;
 export const SYS_epoll_wait = 232;
 export const SYS_tgkill = 234;
-export const SYS_waitid = 247;
 export const SYS_close = 3;
-export const SYS_pselect6 = 270;
-export const SYS_ppoll = 271;
-export const SYS_unshare = 272;
-export const SYS_set_robust_list = 273;
 export const SYS_get_robust_list = 274;
 export const SYS_epoll_pwait = 281;
 export const SYS_accept4 = 288;
-export const SYS_pipe2 = 293;
 export const SYS_recvmmsg = 299;
 export const SYS_kcmp = 312;
-export const SYS_seccomp = 317;
 export const SYS_userfaultfd = 323;
-export const SYS_execveat = 322;
 export const SYS_pidfd_send_signal = 424;
 export const SYS_io_uring_setup = 425;
 export const SYS_io_uring_enter = 426;
@@ -82,7 +49,6 @@ export const SYS_pidfd_open = 434;
 export const SYS_clone3 = 435;
 export const SYS_close_range = 436;
 export const SYS_pidfd_getfd = 438;
-export const SYS_process_madvise = 440;
 export const SYS_epoll_pwait2 = 441;
 
 // ---- sys/mman.h
@@ -94,25 +60,16 @@ export const MAP_SHARED = 0x01;
 export const MAP_PRIVATE = 0x02;
 export const MAP_FIXED = 0x10;
 export const MAP_ANONYMOUS = 0x20;
-export const MAP_NORESERVE = 0x4000;
 export const MAP_POPULATE = 0x8000;
-export const MAP_STACK = 0x20000;
-export const MAP_HUGETLB = 0x40000;
-export const MAP_FIXED_NOREPLACE = 0x100000;
 export const MADV_DONTNEED = 4;
-export const MADV_FREE = 8;
-export const MADV_REMOVE = 9;
-export const MADV_DONTFORK = 10;
 export const MADV_HUGEPAGE = 14;
 export const MADV_NOHUGEPAGE = 15;
 export const MADV_DONTDUMP = 16;
-export const MADV_PAGEOUT = 21;
 export const MADV_POPULATE_READ = 22;
 export const MADV_POPULATE_WRITE = 23;
 export const MCL_CURRENT = 1;
 export const MCL_FUTURE = 2;
 export const MCL_ONFAULT = 4;
-export const MFD_CLOEXEC = 1;
 
 // ---- fcntl.h
 export const O_RDONLY = 0;
@@ -120,7 +77,6 @@ export const O_WRONLY = 1;
 export const O_RDWR = 2;
 export const O_CREAT = 0o100;
 export const O_EXCL = 0o200;
-export const O_TRUNC = 0o1000;
 export const O_NONBLOCK = 0o4000;
 export const O_DIRECT = 0o40000;
 export const O_DIRECTORY = 0o200000;
@@ -128,9 +84,7 @@ export const O_NOFOLLOW = 0o400000;
 export const O_CLOEXEC = 0o2000000;
 export const O_PATH = 0o10000000;
 export const O_TMPFILE = 0o20200000;
-export const F_DUPFD_CLOEXEC = 1030;
 export const F_GETFD = 1;
-export const F_SETFD = 2;
 export const F_GETFL = 3;
 export const F_SETFL = 4;
 export const FD_CLOEXEC = 1;
@@ -139,13 +93,11 @@ export const AT_SYMLINK_FOLLOW = 0x400;
 export const AT_EMPTY_PATH = 0x1000;
 export const RENAME_NOREPLACE = 1;
 export const FALLOC_FL_KEEP_SIZE = 1;
-export const FALLOC_FL_PUNCH_HOLE = 2;
 
 // ---- unistd.h
 export const SEEK_SET = 0;
 
 // ---- linux/stat.h
-export const STATX_SIZE = 0x200;
 export const STATX_DIOALIGN = 0x2000;
 
 // ---- linux/userfaultfd.h
@@ -157,12 +109,8 @@ export const UFFDIO_API = 0xc018aa3f;
 export const UFFDIO_REGISTER = 0xc020aa00;
 export const UFFDIO_UNREGISTER = 0x8010aa01;
 export const UFFDIO_WAKE = 0x8010aa02;
-export const UFFDIO_COPY = 0xc028aa03;
-export const UFFDIO_ZEROPAGE = 0xc020aa04;
 export const UFFDIO_WRITEPROTECT = 0xc018aa06;
-export const UFFDIO_REGISTER_MODE_MISSING = 1;
 export const UFFDIO_REGISTER_MODE_WP = 2;
-export const UFFDIO_REGISTER_MODE_MINOR = 4;
 export const UFFDIO_WRITEPROTECT_MODE_WP = 1;
 export const UFFDIO_WRITEPROTECT_MODE_DONTWAKE = 2;
 export const UFFD_EVENT_PAGEFAULT = 0x12;
@@ -177,10 +125,7 @@ export const UFFD_FEATURE_PAGEFAULT_FLAG_WP = 1;
 export const UFFD_FEATURE_EVENT_FORK = 2;
 export const UFFD_FEATURE_EVENT_REMAP = 4;
 export const UFFD_FEATURE_EVENT_REMOVE = 8;
-export const UFFD_FEATURE_MISSING_HUGETLBFS = 0x10;
-export const UFFD_FEATURE_MISSING_SHMEM = 0x20;
 export const UFFD_FEATURE_EVENT_UNMAP = 0x40;
-export const UFFD_FEATURE_SIGBUS = 0x80;
 export const UFFD_FEATURE_THREAD_ID = 0x100;
 export const UFFD_FEATURE_EXACT_ADDRESS = 0x800;
 export const UFFD_FEATURE_WP_HUGETLBFS_SHMEM = 0x1000;
@@ -199,8 +144,6 @@ export const PAGE_IS_HUGE = 64;
 export const PAGE_IS_GUARD = 256;
 
 // ---- sys/ptrace.h, linux/ptrace.h
-export const PTRACE_PEEKUSER = 3;
-export const PTRACE_POKEUSER = 6;
 export const PTRACE_CONT = 7;
 export const PTRACE_SINGLESTEP = 9;
 export const PTRACE_GETREGS = 12;
@@ -217,7 +160,6 @@ export const PTRACE_SETREGSET = 0x4205;
 export const PTRACE_SEIZE = 0x4206;
 export const PTRACE_INTERRUPT = 0x4207;
 export const PTRACE_LISTEN = 0x4208;
-export const PTRACE_PEEKSIGINFO = 0x4209;
 export const PTRACE_GETSIGMASK = 0x420a;
 export const PTRACE_SETSIGMASK = 0x420b;
 export const PTRACE_GET_SYSCALL_INFO = 0x420e;
@@ -228,7 +170,6 @@ export const PTRACE_O_TRACEFORK = 2;
 export const PTRACE_O_TRACEVFORK = 4;
 export const PTRACE_O_TRACECLONE = 8;
 export const PTRACE_O_TRACEEXEC = 0x10;
-export const PTRACE_O_TRACEVFORKDONE = 0x20;
 export const PTRACE_O_TRACEEXIT = 0x40;
 export const PTRACE_O_EXITKILL = 0x100000;
 export const PTRACE_O_SUSPEND_SECCOMP = 0x200000;
@@ -243,7 +184,6 @@ export const PTRACE_EVENT_STOP = 128;
 export const PTRACE_SYSCALL_INFO_NONE = 0;
 export const PTRACE_SYSCALL_INFO_ENTRY = 1;
 export const PTRACE_SYSCALL_INFO_EXIT = 2;
-export const PTRACE_SYSCALL_INFO_SECCOMP = 3;
 
 // ---- elf.h: types of register sets, and of core notes
 export const NT_PRSTATUS = 1;
@@ -258,22 +198,17 @@ export const ERESTART_RESTARTBLOCK = 516;
 
 // ---- sys/wait.h
 export const WNOHANG = 1;
-export const WUNTRACED = 2;
-export const WCONTINUED = 8;
 export const __WALL = 0x40000000;
 
 // ---- signal.h
 export const SIGHUP = 1;
 export const SIGINT = 2;
-export const SIGQUIT = 3;
 export const SIGTRAP = 5;
 export const SIGKILL = 9;
 export const SIGUSR1 = 10;
 export const SIGSEGV = 11;
 export const SIGUSR2 = 12;
-export const SIGPIPE = 13;
 export const SIGTERM = 15;
-export const SIGCHLD = 17;
 export const SIGCONT = 18;
 export const SIGSTOP = 19;
 export const SIGTSTP = 20;
@@ -288,55 +223,39 @@ export const CLONE_VM = 0x100;
 export const CLONE_FS = 0x200;
 export const CLONE_FILES = 0x400;
 export const CLONE_SIGHAND = 0x800;
-export const CLONE_VFORK = 0x4000;
-export const CLONE_PARENT = 0x8000;
 export const CLONE_THREAD = 0x10000;
 export const CLONE_SYSVSEM = 0x40000;
-export const CLONE_UNTRACED = 0x800000;
-export const CLONE_CHILD_CLEARTID = 0x200000;
-export const CLONE_IO = 0x80000000;
 export const SCHED_OTHER = 0;
 export const SCHED_FIFO = 1;
 export const SCHED_BATCH = 3;
 
 // ---- linux/close_range.h
 export const CLOSE_RANGE_UNSHARE = 2;
-export const CLOSE_RANGE_CLOEXEC = 4;
 
 // ---- linux/pidfd.h
-export const PIDFD_NONBLOCK = 0o4000;
 export const PIDFD_THREAD = 0o200;
 
 // ---- linux/kcmp.h
 export const KCMP_FILE = 0;
 export const KCMP_VM = 1;
 export const KCMP_FILES = 2;
-export const KCMP_FS = 3;
-export const KCMP_SIGHAND = 4;
 
 // ---- sys/prctl.h
 export const PR_SET_PDEATHSIG = 1;
 export const PR_GET_DUMPABLE = 3;
-export const PR_SET_DUMPABLE = 4;
 export const PR_SET_NAME = 15;
-export const PR_GET_SECCOMP = 21;
 export const PR_SET_TIMERSLACK = 29;
-export const PR_SET_NO_NEW_PRIVS = 38;
 export const PR_GET_TID_ADDRESS = 40;
-export const PR_SET_PTRACER = 0x59616d61;
 
 // ---- sys/resource.h
 export const PRIO_PROCESS = 0;
 export const RLIMIT_NPROC = 6;
 export const RLIMIT_NOFILE = 7;
-export const RLIMIT_MEMLOCK = 8;
 export const RLIMIT_CORE = 4;
-export const RLIMIT_FSIZE = 1;
 
 // ---- time.h
 export const CLOCK_REALTIME = 0;
 export const CLOCK_MONOTONIC = 1;
-export const CLOCK_THREAD_CPUTIME_ID = 3;
 export const CLOCK_BOOTTIME = 7;
 
 // ---- poll.h
@@ -349,20 +268,15 @@ export const POLLNVAL = 32;
 // ---- linux/aio_abi.h
 export const IOCB_CMD_PWRITE = 1;
 export const IOCB_CMD_PREAD = 0;
-export const IOCB_CMD_FDSYNC = 3;
-export const IOCB_FLAG_RESFD = 1;
 
 // ---- sys/socket.h
 export const AF_UNIX = 1;
 export const SOCK_STREAM = 1;
-export const SOCK_DGRAM = 2;
 export const SOCK_SEQPACKET = 5;
 export const SOCK_CLOEXEC = 0o2000000;
-export const SOCK_NONBLOCK = 0o4000;
 export const SOL_SOCKET = 1;
 export const SCM_RIGHTS = 1;
 export const MSG_DONTWAIT = 0x40;
-export const MSG_TRUNC = 0x20;
 export const MSG_CTRUNC = 0x8;
 export const MSG_NOSIGNAL = 0x4000;
 export const MSG_CMSG_CLOEXEC = 0x40000000;
@@ -376,9 +290,6 @@ export const UC_FP_XSTATE = 1;
 export const UC_SIGCONTEXT_SS = 2;
 export const UC_STRICT_RESTORE_SS = 4;
 
-// ---- linux/rseq.h
-export const RSEQ_CPU_ID_UNINITIALIZED = -1;
-
 // ---- linux/capability.h
 export const CAP_DAC_READ_SEARCH = 2;
 export const CAP_KILL = 5;
@@ -388,9 +299,6 @@ export const CAP_SYS_ADMIN = 21;
 export const CAP_SYS_NICE = 23;
 export const CAP_SYS_RESOURCE = 24;
 export const CAP_CHECKPOINT_RESTORE = 40;
-
-// ---- sys/timerfd.h and time.h
-export const TIMER_ABSTIME = 1;
 
 // ---- linux/magic.h
 export const EXT4_SUPER_MAGIC = 0xef53;

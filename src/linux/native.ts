@@ -38,7 +38,6 @@ const PROTOTYPES = {
   ftruncate: 'int ftruncate(int fd, int64_t length)',
   fallocate: 'int fallocate(int fd, int mode, int64_t offset, int64_t length)',
   fsync: 'int fsync(int fd)',
-  fdatasync: 'int fdatasync(int fd)',
   linkat: 'int linkat(int fromDirectory, const char *from, int toDirectory, const char *to, int flags)',
   unlinkat: 'int unlinkat(int directory, const char *path, int flags)',
   renameat2:
@@ -47,11 +46,9 @@ const PROTOTYPES = {
   getdents64: 'int64_t getdents64(int fd, uintptr_t buffer, size_t length)',
   statx: 'int statx(int directory, const char *path, int flags, uint mask, uintptr_t buffer)',
   fstatfs: 'int fstatfs(int fd, uintptr_t buffer)',
-  memfd_create: 'int memfd_create(const char *name, uint flags)',
   // processes
   ptrace: 'int64_t ptrace(int64_t request, int64_t pid, uintptr_t address, uintptr_t data)',
   wait4: 'int wait4(int pid, uintptr_t status, int options, uintptr_t usage)',
-  kill: 'int kill(int pid, int signal)',
   setsid: 'int setsid()',
   prctl: 'int prctl(int option, uintptr_t a, uintptr_t b, uintptr_t c, uintptr_t d)',
   prlimit: 'int prlimit(int pid, int resource, uintptr_t newLimit, uintptr_t oldLimit)',

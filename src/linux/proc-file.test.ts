@@ -1,15 +1,18 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
+import { buildTarget } from '../../test/support/build.ts';
+import { startChild } from '../../test/support/child.ts';
 import { LivecoreError } from '../errors.ts';
+
 import { ERRNO } from './errno.ts';
 import { MappedMemory } from './memory.ts';
 import { isGone, listProc, ProcFile, readProcLink, readProcText } from './proc-file.ts';
 
-test('a file is read whole, however small the room to begin with', async () => {
-  const child = spawn('sleep', ['1000']);
+const target = buildTarget('waits');
+
+test('a file is read whole, however small the room to begin with', { skip: target.skip }, async () => {
+  await using child = await startChild(target.path, ['--call', 'pause']);
   const path = `/proc/${child.pid}/smaps`;
   using small = new ProcFile(path, { capacityBytes: 4096 });
   using large = new ProcFile(path, { capacityBytes: 1 << 20 });
@@ -18,7 +21,7 @@ test('a file is read whole, however small the room to begin with', async () => {
   assert.equal(Buffer.from(small.bytes.subarray(0, small.length)).toString(), readFileSync(path, 'utf8'));
   assert.ok(small.equals(large));
   child.kill('SIGKILL');
-  await once(child, 'exit');
+  await child.exited;
   assert.equal(small.read(), -ERRNO.ESRCH);
 });
 
