@@ -45,6 +45,8 @@ after(() => pagemap[Symbol.dispose]());
 const probe = probeScan();
 const skip = probe < 0 && `no PAGEMAP_SCAN (6.7) here: ${probe}`;
 
+const skipUnlessRoot = process.getuid!() !== 0 && 'needs root, for a userfaultfd';
+
 function probeScan(): number {
   pagemap.scan(0x10000, 0x11000, { returned: PAGE_IS_PRESENT });
   return pagemap.nextRegions();
@@ -173,7 +175,9 @@ test('a guard page is told', { skip }, (context) => {
   assert.equal(pagemap.regionEnd(0), memory.address + PAGE);
 });
 
-test('protection that the kernel lifts by itself shows what was written', { skip }, () => {
+test('protection that the kernel lifts by itself shows what was written', {
+  skip: skip || skipUnlessRoot,
+}, () => {
   using memory = patchwork();
   using protector = createUserfaultfd();
   protector.handshake(UFFD_FEATURE_WP_ASYNC | UFFD_FEATURE_WP_UNPOPULATED);
@@ -195,7 +199,7 @@ test('protection that the kernel lifts by itself shows what was written', { skip
   ]);
 });
 
-test('a marker of protection looks swapped', { skip }, () => {
+test('a marker of protection looks swapped', { skip: skip || skipUnlessRoot }, () => {
   using memory = patchwork();
   using protector = createUserfaultfd();
   protector.handshake(UFFD_FEATURE_WP_UNPOPULATED);
