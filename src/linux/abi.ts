@@ -286,6 +286,7 @@ export const FP_XSTATE_MAGIC1 = 0x46505853;
 export const FP_XSTATE_MAGIC2 = 0x46505845;
 /** Size of FP_XSTATE_MAGIC2 after the extended state. */
 export const FP_XSTATE_MAGIC2_SIZE = 4;
+/** The frame has extended FPU state; the next two: ss is saved in it, and is to be restored exactly. */
 export const UC_FP_XSTATE = 1;
 export const UC_SIGCONTEXT_SS = 2;
 export const UC_STRICT_RESTORE_SS = 4;

@@ -3,7 +3,12 @@ import {
   ERESTARTNOHAND,
   ERESTARTNOINTR,
   ERESTARTSYS,
+  FP_XSTATE_MAGIC1,
+  FP_XSTATE_MAGIC2,
   SYS_exit,
+  UC_FP_XSTATE,
+  UC_SIGCONTEXT_SS,
+  UC_STRICT_RESTORE_SS,
 } from '../../linux/abi.ts';
 import { fpxSwBytes, rtSigframe, sigcontext, ucontext, userRegs } from '../../linux/layouts.ts';
 import type { Memory } from '../../linux/memory.ts';
@@ -17,13 +22,7 @@ import type { Gadgets } from './gadgets.ts';
  * Layout: arch/x86/include/asm/sigframe.h; what is read of it: arch/x86/kernel/signal_64.c, restore_sigcontext.
  */
 
-/** asm/ucontext.h: the frame has an extended FPU state; ss is saved in it, and is to be restored exactly */
-const UC_FP_XSTATE = 1;
-const UC_SIGCONTEXT_SS = 2;
-const UC_STRICT_RESTORE_SS = 4;
-/** asm/sigcontext.h */
-const FP_XSTATE_MAGIC1 = 0x46505853;
-const FP_XSTATE_MAGIC2 = 0x46505845;
+/** asm/sigcontext.h: struct _fpx_sw_bytes in the FXSAVE image */
 const SW_BYTES_AT = 464;
 /** the standard format without AMX's tiles, which has a place of its own above (Intel SDM 13.4) */
 const XSTATE_WITHOUT_TILES = 2696;
