@@ -82,6 +82,7 @@ export class Userfaultfd implements Disposable {
   readonly #messages: Memory;
   readonly #text: Memory;
   #fdinfo = -1;
+  #pendingAt = 0;
   #closed = false;
 
   /** Takes ownership of `fd`. */
@@ -235,7 +236,12 @@ export class Userfaultfd implements Disposable {
     }
     const length = libc.pread(this.#fdinfo, this.#text.address, FDINFO_BYTES, 0);
     if (length < 0) return -errno();
-    return numberAfter(this.#text.bytes, length, PENDING);
+    const { bytes } = this.#text;
+    // The lines before it do not change, so neither does its place: looked for once, digits are all that is left to read.
+    if (this.#pendingAt === 0) this.#pendingAt = placeAfter(bytes, length, PENDING);
+    let value = 0;
+    for (let at = this.#pendingAt; at < length && bytes[at]! >= 48; at++) value = value * 10 + bytes[at]! - 48;
+    return this.#pendingAt === 0 ? -ERRNO.ENODATA : value;
   }
 
   /** Closes it. The last close of a userfaultfd lifts all protection and wakes every waiter. */
@@ -251,15 +257,12 @@ export class Userfaultfd implements Disposable {
 /** fs/userfaultfd.c, userfaultfd_show_fdinfo: "pending:\t%lu\ntotal:\t%lu\nAPI:\t..." */
 const PENDING: Uint8Array = new TextEncoder().encode('pending:\t');
 
-function numberAfter(text: Uint8Array, length: number, label: Uint8Array): number {
+/** Where the label ends in the text; 0 where it is not in it. */
+function placeAfter(text: Uint8Array, length: number, label: Uint8Array): number {
   for (let start = 0; start + label.length < length; start++) {
     let matched = 0;
     while (matched < label.length && text[start + matched] === label[matched]) matched++;
-    if (matched < label.length) continue;
-    let value = 0;
-    for (let at = start + matched; at < length && text[at]! >= 48 && text[at]! <= 57; at++)
-      value = value * 10 + text[at]! - 48;
-    return value;
+    if (matched === label.length) return start + matched;
   }
-  return -ERRNO.ENODATA;
+  return 0;
 }
