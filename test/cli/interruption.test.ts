@@ -15,7 +15,7 @@ const skip = process.getuid!() === 0 ? false : 'needs root';
 
 /** A dump that has its T0 behind it: some 0.5 GiB are being copied. */
 async function startDump(writer: Writer, folder: string): Promise<ChildProcess> {
-  const dump = spawn(launcher, ['dump', String(writer.pid), '--json'], {
+  const dump = spawn(launcher, ['dump', String(writer.pid), '--json', '--max-stall', '5s'], {
     cwd: folder,
     stdio: ['ignore', 'pipe', 'pipe'],
   });
