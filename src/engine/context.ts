@@ -35,7 +35,8 @@ export class Context {
     this.policy = policy;
     this.clock = clock;
     this.copied = new CopyMap(leaves);
-    this.noted = new CopyMap(leaves);
+    // Not the machine's: what is noted is over at T0, and would only be copied along.
+    this.noted = new CopyMap();
   }
 }
 

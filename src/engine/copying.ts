@@ -19,13 +19,37 @@ export function copyRange(context: Context, first: number, count: number, purpos
     const offset = storage.open(stop - block, purpose !== 'swept');
     if (offset < 0) return false;
     copyRun(context, block, stop - block, offset, purpose);
+    markCopied(context, block, stop - block);
     block = copied.nextClear(stop, end);
   }
   return true;
 }
 
+/**
+ * Copies blocks inside the hold and does not mark them: the copy map may lie in memory that is itself copied here and
+ * protected until then. Nobody can look at it or write before the hold is over.
+ *
+ * @returns how many blocks were copied: fewer where the staging memory had no room
+ */
+export function copyUnmarked(context: Context, first: number, count: number): number {
+  const { storage } = context;
+  for (let done = 0; done < count; ) {
+    const blocks = Math.min(count - done, storage.largestOpen);
+    const offset = storage.open(blocks, true);
+    if (offset < 0) return done;
+    copyRun(context, first + done, blocks, offset, 'initial');
+    done += blocks;
+  }
+  return count;
+}
+
+/** Sets the copied indications of blocks whose copies are whole. */
+export function markCopied(context: Context, first: number, count: number): void {
+  invariant(context.copied.setRange(first, count) === count, 'a block was copied twice');
+}
+
 function copyRun(context: Context, first: number, count: number, offset: number, purpose: Purpose): void {
-  const { machine, storage, outcome, copied } = context;
+  const { machine, storage, outcome } = context;
   outcome.clear();
   machine.copy(first, count, storage.staging, offset, outcome);
   let expected = first;
@@ -35,7 +59,6 @@ function copyRun(context: Context, first: number, count: number, offset: number,
     invariant(runFirst === expected, 'a copy left blocks out');
     expected += runCount;
     keep(context, run, offset + (runFirst - first) * machine.blockBytes, purpose);
-    invariant(copied.setRange(runFirst, runCount) === runCount, 'a block was copied twice');
   }
   invariant(expected === first + count, 'a copy ended early');
   storage.close(offset);

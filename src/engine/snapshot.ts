@@ -2,7 +2,7 @@ import { LivecoreError } from '../errors.ts';
 import { Arming } from './arming.ts';
 import { Context, invariant } from './context.ts';
 import type { LeafSupply } from './copy-map.ts';
-import { copyRange } from './copying.ts';
+import { copyRange, copyUnmarked, markCopied } from './copying.ts';
 import type { Clock, Machine } from './machine.ts';
 import { NS_PER_MS, type Policy } from './policy.ts';
 import { RangeList } from './range-list.ts';
@@ -215,11 +215,16 @@ export class Snapshot {
       captured.add(first, count);
       this.#copyNow(first, count);
     }
+    // S4: first the writes are allowed, then the copy map is written, which may itself be in what was copied.
+    for (const { first, count } of swept) releaseWithin(machine, now, first, count);
+    for (const { first, count } of now) markCopied(this.#context, first, count);
   }
 
   #copyNow(first: number, count: number): void {
     const { storage, clock, policy } = this.#context;
-    while (!copyRange(this.#context, first, count, 'initial')) {
+    for (let done = 0; ; ) {
+      done += copyUnmarked(this.#context, first + done, count - done);
+      if (done === count) return;
       storage.pump();
       if (clock.now() - this.#holdSince > policy.stallLimitNs) {
         throw new LivecoreError(
@@ -273,6 +278,15 @@ export class Snapshot {
       invariant(copied.nextClear(first, first + count) === first + count, 'the sweep left a block out');
     }
     this.#phase = 'disarm';
+  }
+}
+
+/** Releases what of a protected range was copied. */
+function releaseWithin(machine: Machine, now: RangeList, first: number, count: number): void {
+  for (const range of now) {
+    const from = Math.max(first, range.first);
+    const stop = Math.min(first + count, range.first + range.count);
+    if (from < stop) machine.release(from, stop - from);
   }
 }
 
