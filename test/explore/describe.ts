@@ -1,7 +1,15 @@
 import { OP_NAMES } from '../../src/machines/ultrasparc/bus.ts';
 import type { Computer } from '../../src/machines/ultrasparc/computer.ts';
 
-const HANDLER = ['', 'walks the STT', 'fills the TSB', 'fills its TLB', 'in data_access_protection', '', 'goes on removing'];
+const HANDLER = [
+  '',
+  'walks the STT',
+  'fills the TSB',
+  'fills its TLB',
+  'in data_access_protection',
+  '',
+  'goes on removing',
+];
 const ACTORS = 64;
 const PHASES = 8;
 

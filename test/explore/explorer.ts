@@ -1,15 +1,15 @@
 import { DEFAULT_POLICY, type Policy } from '../../src/engine/policy.ts';
 import type { Snapshot } from '../../src/engine/snapshot.ts';
 import type { Bus } from '../../src/machines/ultrasparc/bus.ts';
-import { Phase } from '../../src/machines/ultrasparc/processor.ts';
 import type { Computer } from '../../src/machines/ultrasparc/computer.ts';
+import { Phase } from '../../src/machines/ultrasparc/processor.ts';
 import type { Shape } from '../../src/machines/ultrasparc/shape.ts';
 import { describe, encodeActor, shorten } from './describe.ts';
 import { fingerprint } from './fingerprint.ts';
 import { Graph } from './graph.ts';
 import { Independence } from './independence.ts';
 import { Judge } from './judge.ts';
-import { Hasher, pathOf, Pool, type Situation } from './situation.ts';
+import { Hasher, Pool, pathOf, type Situation } from './situation.ts';
 import type { Subject } from './subject.ts';
 
 /** Small steps, so that a small machine already takes many. */
@@ -158,7 +158,8 @@ export class Explorer {
     } else if (position.access === undefined) {
       this.#learn(position, here);
     } else {
-      for (const [result, there] of this.#pass(position.access, here)) this.#todo.push([position.after(result), there]);
+      for (const [result, there] of this.#pass(position.access, here))
+        this.#todo.push([position.after(result), there]);
     }
   }
 
@@ -271,7 +272,8 @@ export class Explorer {
     for (const one of this.#closure(noticed, access)) {
       this.#load(one);
       if (this.#bus.blocked(op, a)) {
-        if (!this.#anyActs()) this.#say(`the snapshot program waits for ever: ${describe(this.#computer, access)}`, one);
+        if (!this.#anyActs())
+          this.#say(`the snapshot program waits for ever: ${describe(this.#computer, access)}`, one);
         continue;
       }
       const result = this.#bus.execute(op, a, b, c);
@@ -306,7 +308,10 @@ export class Explorer {
     for (let index = 0; index < all.length; index++) {
       const one = all[index]!;
       this.#load(one);
-      const tried = access === undefined ? this.#independence.alone() : this.#independence.before(access[0], access[1], access[2]);
+      const tried =
+        access === undefined
+          ? this.#independence.alone()
+          : this.#independence.before(access[0], access[1], access[2]);
       let loaded = true;
       for (let actor = 0; actor < computer.actors; actor++) {
         if ((tried & (1 << actor)) === 0) continue;
@@ -404,7 +409,11 @@ export class Explorer {
   #say(what: string, one: Situation): void {
     const known = this.#violations.get(what);
     if (known !== undefined && known.events <= one.events) return;
-    this.#violations.set(what, { what, schedule: shorten(pathOf(one).map((event) => describe(this.#computer, event))), events: one.events });
+    this.#violations.set(what, {
+      what,
+      schedule: shorten(pathOf(one).map((event) => describe(this.#computer, event))),
+      events: one.events,
+    });
   }
 }
 

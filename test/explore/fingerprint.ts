@@ -13,7 +13,19 @@ const NOT_STATE: Record<string, readonly string[]> = {
   // where a search is begun first, never what it finds
   CopyMap: ['_lastKey', '_lastLeaf'],
   // counted, and never read by the engine
-  Statistics: ['initial', 'early', 'trapped', 'swept', 'zero', 'unreliable', 'lost', 'absent', 'traps', 'converged', 'waits'],
+  Statistics: [
+    'initial',
+    'early',
+    'trapped',
+    'swept',
+    'zero',
+    'unreliable',
+    'lost',
+    'absent',
+    'traps',
+    'converged',
+    'waits',
+  ],
 };
 
 export function fingerprint(root: object): string {
@@ -42,7 +54,8 @@ export function fingerprint(root: object): string {
     walk(item);
   };
   const walkWords = (words: Uint32Array): void => {
-    for (let index = 0; index < words.length; index++) if (words[index] !== 0) text += `${index}=${words[index]},`;
+    for (let index = 0; index < words.length; index++)
+      if (words[index] !== 0) text += `${index}=${words[index]},`;
   };
   const walkObject = (object: object): void => {
     const skip = NOT_STATE[object.constructor.name] ?? [];

@@ -30,7 +30,11 @@ export class Graph {
 
   /** How many ways there are from the first situation to the end, none through the same situation twice. */
   orders(): number {
-    const next = adjacency(this.#from.subarray(0, this.#edges), this.#to.subarray(0, this.#edges), this.#nodes);
+    const next = adjacency(
+      this.#from.subarray(0, this.#edges),
+      this.#to.subarray(0, this.#edges),
+      this.#nodes,
+    );
     const ways = new Float64Array(this.#nodes);
     const mark = new Uint8Array(this.#nodes);
     for (const node of this.#finals) ways[node] = 1;
@@ -59,7 +63,11 @@ export class Graph {
 
   /** Situations from which the end can't be reached. */
   stuck(): number[] {
-    const back = adjacency(this.#to.subarray(0, this.#edges), this.#from.subarray(0, this.#edges), this.#nodes);
+    const back = adjacency(
+      this.#to.subarray(0, this.#edges),
+      this.#from.subarray(0, this.#edges),
+      this.#nodes,
+    );
     const reached = new Uint8Array(this.#nodes);
     const stack = [...this.#finals];
     for (const node of stack) reached[node] = 1;
@@ -84,7 +92,11 @@ function grown(list: Int32Array): Int32Array<ArrayBuffer> {
   return larger;
 }
 
-function adjacency(from: Int32Array, to: Int32Array, nodes: number): { starts: Int32Array; targets: Int32Array } {
+function adjacency(
+  from: Int32Array,
+  to: Int32Array,
+  nodes: number,
+): { starts: Int32Array; targets: Int32Array } {
   const starts = new Int32Array(nodes + 1);
   for (const node of from) starts[node + 1] = starts[node + 1]! + 1;
   for (let node = 0; node < nodes; node++) starts[node + 1] = starts[node + 1]! + starts[node]!;

@@ -1,9 +1,9 @@
-import { Op } from '../../src/machines/ultrasparc/bus.ts';
 import { blocksOf, low } from '../../src/machines/ultrasparc/address.ts';
+import { Op } from '../../src/machines/ultrasparc/bus.ts';
 import type { Computer } from '../../src/machines/ultrasparc/computer.ts';
 import type { Instruction } from '../../src/machines/ultrasparc/instruction.ts';
-import { SAVED_W } from '../../src/machines/ultrasparc/tte.ts';
 import { Phase } from '../../src/machines/ultrasparc/processor.ts';
+import { SAVED_W } from '../../src/machines/ultrasparc/tte.ts';
 
 const BLOCK_BYTES = 8192;
 
@@ -53,7 +53,8 @@ export class Independence {
         this.#entries.push({ vaLow: low(va) + piece * BLOCK_BYTES, size: 0 });
       }
     }
-    for (const { transfers } of computer.bridge.devices) for (const { block, word } of transfers) this.#word(block, word);
+    for (const { transfers } of computer.bridge.devices)
+      for (const { block, word } of transfers) this.#word(block, word);
     const { plan } = computer;
     for (const program of plan.shape.programs) {
       for (const instruction of program.instructions) this.#register(instruction);
@@ -74,7 +75,12 @@ export class Independence {
     for (const { transfers } of computer.bridge.devices) {
       const futures: Footprint[] = [nothing()];
       for (const { block, word } of [...transfers].reverse()) {
-        const one = { ...nothing(), any: true, writes: 1 << this.#word(block, word), blocks: this.#block(block) };
+        const one = {
+          ...nothing(),
+          any: true,
+          writes: 1 << this.#word(block, word),
+          blocks: this.#block(block),
+        };
         futures.unshift(union(one, futures[0]!));
       }
       this.#deviceFutures.push(futures);
@@ -310,12 +316,14 @@ export class Independence {
   #register(instruction: Instruction): void {
     const { kind, va = 0n } = instruction;
     if (['barrier', 'switch', 'event'].includes(kind)) return;
-    for (const { block, word } of this.#meanings(va)) for (const each of this.#wordsOf(kind, word)) this.#word(block, each);
+    for (const { block, word } of this.#meanings(va))
+      for (const each of this.#wordsOf(kind, word)) this.#word(block, each);
   }
 
   #wordsOf(kind: Instruction['kind'], word: number): number[] {
     const { wordsPerBlock, lineWords } = this.#computer.plan;
-    if (kind === 'remove' || kind === 'destroy') return Array.from({ length: wordsPerBlock }, (_, index) => index);
+    if (kind === 'remove' || kind === 'destroy')
+      return Array.from({ length: wordsPerBlock }, (_, index) => index);
     return Array.from({ length: kind === 'block-store' ? lineWords : 1 }, (_, index) => word + index);
   }
 

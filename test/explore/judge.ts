@@ -1,11 +1,11 @@
+import { blocksOf } from '../../src/machines/ultrasparc/address.ts';
 import type { Computer } from '../../src/machines/ultrasparc/computer.ts';
 import { GUARD_WORDS } from '../../src/machines/ultrasparc/computer.ts';
 import type { Instruction, Program } from '../../src/machines/ultrasparc/instruction.ts';
 import type { Observer } from '../../src/machines/ultrasparc/observer.ts';
-import { blocksOf } from '../../src/machines/ultrasparc/address.ts';
 import type { Plan } from '../../src/machines/ultrasparc/shape.ts';
-import { SAVED_W, V, W } from '../../src/machines/ultrasparc/tte.ts';
 import type { storedContent } from '../../src/machines/ultrasparc/storage.ts';
+import { SAVED_W, V, W } from '../../src/machines/ultrasparc/tte.ts';
 
 // flags of a block, one word each, after the content of T0
 const KEPT = 1;
@@ -89,7 +89,9 @@ export class Judge implements Observer {
       for (let entry = 0; entry < this.#plan.sttEntries; entry++) {
         const maps = tables.pageNumber(entry) === block && (tables.dataHigh(entry) & V) !== 0;
         if (maps && (tables.dataLow(entry) & SAVED_W) !== 0)
-          this.#say('the snapshot program writes to the copy map while its page is not writable: it waits for itself');
+          this.#say(
+            'the snapshot program writes to the copy map while its page is not writable: it waits for itself',
+          );
       }
     }
     if (this.#inSnapshot(block) && !this.#has(block, KEPT))
@@ -125,7 +127,7 @@ export class Judge implements Observer {
   marked(firstBlock: number, before: number, after: number): void {
     if ((before & ~after) !== 0) this.#say('a copied indication was taken back');
     for (let bit = 0; bit < 32; bit++) {
-      if (((after & ~before) & (1 << bit)) === 0) continue;
+      if ((after & ~before & (1 << bit)) === 0) continue;
       const block = firstBlock + bit;
       const known = block >= this.#plan.firstBlock && block < this.#plan.firstBlock + this.#plan.blocks;
       if (!known || !(this.#has(block, KEPT) || this.#has(block, LOST)))
@@ -158,9 +160,11 @@ export class Judge implements Observer {
     for (let block = plan.firstBlock; block < plan.firstBlock + plan.blocks; block++) this.#accounted(block);
     const from = tables.entry(0);
     for (let at = from; at < tables.entry(plan.sttEntries); at++) {
-      if (state.words[at] !== this.#initial[at]) this.#say(`the translation table is not as it was: word ${at - from}`);
+      if (state.words[at] !== this.#initial[at])
+        this.#say(`the translation table is not as it was: word ${at - from}`);
     }
-    for (const slot of bridge.devices.keys()) if (bridge.isOpen(slot) === 0) this.#say(`slot ${slot} is closed`);
+    for (const slot of bridge.devices.keys())
+      if (bridge.isOpen(slot) === 0) this.#say(`slot ${slot} is closed`);
     if (state.words[places.active] !== 0) this.#say('the snapshot is over and still on');
     for (const [index, stores] of this.#stores.entries()) {
       const { landed, stopped } = computer.processors[index]!;
@@ -193,7 +197,8 @@ export class Judge implements Observer {
         const [vaHigh, vaLow, context] = [state.words[at]!, state.words[at + 1]!, state.words[at + 2]!];
         const index = tables.find(vaHigh, vaLow, context);
         const granted = index < 0 ? 0 : tables.dataLow(index) & W;
-        if ((state.words[at + 4]! & W & ~granted) !== 0) this.#say(`the TLB of processor ${number} grants too much`);
+        if ((state.words[at + 4]! & W & ~granted) !== 0)
+          this.#say(`the TLB of processor ${number} grants too much`);
       });
     }
   }
@@ -231,7 +236,10 @@ export class Judge implements Observer {
   #leftOut(block: number): boolean {
     const { mapBlock, dmaBlocks, variants, firstBlock, blocks } = this.#plan;
     if (block >= firstBlock + blocks) return true;
-    return (variants.map === 'apart' && block === mapBlock) || (variants.dma === 'exclude' && dmaBlocks.includes(block));
+    return (
+      (variants.map === 'apart' && block === mapBlock) ||
+      (variants.dma === 'exclude' && dmaBlocks.includes(block))
+    );
   }
 
   #inMemory(): boolean {

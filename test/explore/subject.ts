@@ -1,11 +1,11 @@
 import { readFileSync } from 'node:fs';
 import { registerHooks } from 'node:module';
 import { fileURLToPath } from 'node:url';
-import type * as CopyMapMemory from '../../src/machines/ultrasparc/copy-map-memory.ts';
+import type * as SnapshotModule from '../../src/engine/snapshot.ts';
 import type * as BusModule from '../../src/machines/ultrasparc/bus.ts';
 import type * as ComputerModule from '../../src/machines/ultrasparc/computer.ts';
+import type * as CopyMapMemory from '../../src/machines/ultrasparc/copy-map-memory.ts';
 import type * as MachineModule from '../../src/machines/ultrasparc/machine.ts';
-import type * as SnapshotModule from '../../src/engine/snapshot.ts';
 import type * as StorageModule from '../../src/machines/ultrasparc/storage.ts';
 
 /** A change of one line of the engine or of the machine. */
@@ -59,7 +59,8 @@ function register(): void {
     resolve(specifier, context, next) {
       const resolved = next(specifier, context);
       const name = explored(context.parentURL ?? '');
-      const ours = resolved.url.startsWith(`${SOURCES}engine/`) || resolved.url.startsWith(`${SOURCES}machines/`);
+      const ours =
+        resolved.url.startsWith(`${SOURCES}engine/`) || resolved.url.startsWith(`${SOURCES}machines/`);
       if (name === undefined || !ours || explored(resolved.url) !== undefined) return resolved;
       return { ...resolved, url: `${resolved.url}?explored=${name}` };
     },

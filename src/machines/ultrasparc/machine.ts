@@ -42,6 +42,8 @@ export class UltrasparcMachine implements Machine {
   readonly #whole: readonly MappedPage[];
   #pages: readonly MappedPage[];
   #surveyed = false;
+  /** S3 is over once something is released after T0; what traps release while the hold is sought is before it */
+  #copied = false;
   /** slots that beginHold has closed */
   #closed: number[] = [];
   /** pages that disarm has looked at */
@@ -121,6 +123,7 @@ export class UltrasparcMachine implements Machine {
 
   initial(found: RangeSink, _swept: RangeSink): void {
     this.#bus.access(Op.instant, 0, 0, 0);
+    this.#copied = true;
     const { firstBlock, blocks } = this.#plan;
     for (let block = firstBlock; block < firstBlock + blocks; block++) {
       if (this.#isInitial(block)) found.add(block, 1);
@@ -148,7 +151,7 @@ export class UltrasparcMachine implements Machine {
 
   /** Sets W of the pages that lie in the range as a whole, and lets go who waits for them. */
   release(first: number, count: number): void {
-    if (this.#closed.length > 0) this.#openSlots();
+    if (this.#copied) this.#openSlots();
     for (const page of this.#pages) {
       if (page.first >= first && page.first + page.count <= first + count) this.#setWritable(page.entry);
     }
