@@ -17,6 +17,7 @@ import { type Memory, scratch } from '../../linux/memory.ts';
 import { compareTasks } from '../../linux/pidfd.ts';
 import { sleepNs } from '../../linux/poll.ts';
 import { readThreadStat } from '../../linux/proc.ts';
+import { TaskList } from '../../linux/proc-tasks.ts';
 import {
   detach,
   eventMessage,
@@ -55,6 +56,7 @@ export class Hold implements Disposable {
   readonly #pid: number;
   /** tasks outside the thread group that share the memory, found before */
   readonly #sharers: readonly number[];
+  readonly #list: TaskList;
   readonly #traced: ReadonlySet<number>;
   readonly #spared: number;
   readonly #clock: SleepClock | undefined;
@@ -82,6 +84,7 @@ export class Hold implements Disposable {
     clock?: SleepClock,
   ) {
     this.#pid = pid;
+    this.#list = new TaskList(pid);
     this.#sharers = sharers;
     this.#traced = traced;
     this.#spared = spared;
@@ -149,6 +152,7 @@ export class Hold implements Disposable {
   [Symbol.dispose](): void {
     this.release();
     this.registers[Symbol.dispose]();
+    this.#list[Symbol.dispose]();
   }
 
   /** Thread ids of all who are held. */
@@ -182,7 +186,9 @@ export class Hold implements Disposable {
   /** Tasks that the kernel attached for us when they were born. */
   #adoptNew(): number {
     let found = 0;
-    for (const tid of taskIds(this.#pid)) {
+    const count = this.#list.read();
+    for (let index = 0; index < count; index++) {
+      const tid = this.#list.id(index);
       if (this.#tasks.has(tid) || tid === this.#spared || !canWrite(this.#pid, tid)) continue;
       // Already ours: the seizure fails. If not (it was born before its parent was seized), it succeeds.
       const seized = seize(tid, OPTIONS) === 0;

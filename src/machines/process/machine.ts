@@ -95,7 +95,8 @@ export class ProcessMachine implements Machine {
       this.#countOwnPages();
     }
     for (const { first, count } of this.#removed) this.#addSpan(first, count, found);
-    this.#plan = new HoldPlan(space.regions, this.#spans);
+    if (changed || this.#removed.length > 0 || this.#plan === undefined)
+      this.#plan = new HoldPlan(space.regions, this.#spans);
   }
 
   protect(first: number, count: number): void {
@@ -116,7 +117,7 @@ export class ProcessMachine implements Machine {
 
   forecastPause(noted: number): number {
     const pages = noted + this.#ownPages + this.#words.blocks.size;
-    const threads = taskIds(this.#attached.pid).length;
+    const threads = this.#words.threads;
     const regions = this.#attached.space.regions.length;
     return (
       FORECAST.baseNs + threads * FORECAST.threadNs + pages * FORECAST.pageNs + regions * FORECAST.regionNs

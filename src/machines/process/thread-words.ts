@@ -38,6 +38,11 @@ export class ThreadWords {
     this.#memory = memory;
   }
 
+  /** how many threads have been seen */
+  get threads(): number {
+    return this.#tidAddresses.size;
+  }
+
   /** Whether the words of a thread are known. */
   knows(tid: number): boolean {
     return this.#tidAddresses.has(tid);
