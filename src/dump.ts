@@ -18,9 +18,12 @@ const SMALLEST_BUFFER_BYTES = 8 * 1024 * 1024;
  * @returns what was done, once the file is whole, synced and has its name
  * @throws LivecoreError with a stable `code`; the target runs on, and no file is left
  * @example
+ * ```ts run root
  * import { dump } from 'livecore';
- * const summary = await dump(4711, { output: 'db.core' });
+ *
+ * const summary = await dump(Number(process.argv[2]), { output: 'db.core' });
  * console.log(`paused for ${summary.pauseMs} ms`);
+ * ```
  */
 export async function dump(pid: number, options: DumpOptions = {}): Promise<DumpSummary> {
   const request = {

@@ -1,6 +1,6 @@
 /** What a user installs: the package that npm makes, in an empty folder, with whatever Node is there. */
 import assert from 'node:assert/strict';
-import { type SpawnSyncReturns, spawnSync } from 'node:child_process';
+import { type SpawnSyncReturns, spawn, spawnSync } from 'node:child_process';
 import {
   existsSync,
   mkdirSync,
@@ -56,6 +56,43 @@ test('the package holds what it needs and nothing else', () => {
   }
   for (const file of ['src', 'test', 'bench', 'scripts', 'tsconfig.json'])
     assert.ok(!existsSync(join(installed, file)), file);
+});
+
+test('a TypeScript program of a user compiles against it, as strict as it may be', () => {
+  const program = `
+    import { Core, dump, LivecoreError, type DumpSummary, type ErrorCode } from 'livecore';
+    export async function take(pid: number, signal: AbortSignal): Promise<ErrorCode | number> {
+      try {
+        const summary: DumpSummary = await dump(pid, { output: 'x', signal, onProgress: ({ blocksDone }) => void blocksDone });
+        await using core = await Core.open(summary.file);
+        const bytes: Uint8Array = await core.read(0x1000n, 16);
+        return bytes.length;
+      } catch (error) {
+        if (error instanceof LivecoreError) return error.code;
+        throw error;
+      }
+    }`;
+  writeFileSync(join(folder, 'user.mts'), program);
+  const flags = ['--strict', '--exactOptionalPropertyTypes', '--noUncheckedIndexedAccess', '--noEmit'];
+  const types = ['--types', 'node', '--typeRoots', join(root, 'node_modules/@types')];
+  const target = ['--target', 'esnext', '--module', 'nodenext', '--skipLibCheck', 'false'];
+  const compiler = join(root, 'node_modules/typescript/bin/tsc');
+  const args = [compiler, ...flags, ...types, ...target, 'user.mts'];
+  const { status, stdout } = spawnSync(process.execPath, args, { cwd: folder, encoding: 'utf8' });
+  assert.equal(status, 0, stdout);
+});
+
+test('what was installed dumps', { skip: process.getuid!() === 0 ? false : 'needs root' }, () => {
+  const target = spawn('sleep', ['1000'], { stdio: 'ignore' });
+  try {
+    const env = { PATH: process.env['PATH']!, LIVECORE_NODE: process.execPath };
+    const dump = launch(env, 'dump', String(target.pid), '--max-stall', '5s', '-q');
+    assert.equal(dump.status, 0, dump.stderr);
+    const show = launch(env, 'show', `core.${target.pid}`);
+    assert.match(show.stdout, /^core\.\d+: core of sleep, pid \d+\n/, show.stderr);
+  } finally {
+    target.kill('SIGKILL');
+  }
 });
 
 test('npx runs it, where a Node that is new enough is on the PATH', () => {
