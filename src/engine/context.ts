@@ -1,6 +1,7 @@
 import { LivecoreError } from '../errors.ts';
 import { CopyMap, type LeafSupply } from './copy-map.ts';
 import { type Clock, type Machine, Outcome, TrapBatch } from './machine.ts';
+import { Noted } from './noted.ts';
 import type { Policy } from './policy.ts';
 import { RangeList } from './range-list.ts';
 import { Statistics } from './statistics.ts';
@@ -17,26 +18,31 @@ export class Context {
   readonly statistics: Statistics = new Statistics();
   /** copied, or known to be out of reach: nothing is left to do for a block in it */
   readonly copied: CopyMap;
-  /** armed, and then written before T0: not protected until armed again */
-  readonly noted: CopyMap;
-  /** all that the sweep has to cover */
-  readonly swept: RangeList = new RangeList();
-  /** all that the snapshot holds: what is swept, and what only the hold could copy */
-  readonly captured: RangeList = new RangeList();
+  readonly noted: Noted;
+  /** all that is armed, or was; the sweep covers it, and only here are there traps */
+  readonly armed: RangeList = new RangeList();
+  /** what the machine asked to have copied in the hold */
+  readonly asked: RangeList = new RangeList();
+  /** what is never protected, and swept last */
+  readonly open: RangeList = new RangeList();
   /** what the snapshot lists about itself */
   readonly unreliable: RangeList = new RangeList();
   readonly lost: RangeList = new RangeList();
+  readonly absent: RangeList = new RangeList();
   readonly traps: TrapBatch = new TrapBatch(TRAPS_AT_ONCE);
   readonly outcome: Outcome = new Outcome();
 
   constructor(machine: Machine, storage: SnapshotStorage, policy: Policy, clock: Clock, leaves?: LeafSupply) {
+    // Cut at multiples of a power of two, no chunk and no step splits a granule.
+    invariant(isPowerOfTwo(policy.chunkBlocks), 'chunkBlocks is not a power of two');
+    invariant(isPowerOfTwo(policy.armStepBlocks), 'armStepBlocks is not a power of two');
     this.machine = machine;
     this.storage = storage;
     this.policy = policy;
     this.clock = clock;
     this.copied = new CopyMap(leaves);
-    // Not the machine's: what is noted is over at T0, and would only be copied along.
-    this.noted = new CopyMap();
+    // Not in the machine's memory: what is noted is over at T0, and would only be copied along.
+    this.noted = new Noted();
   }
 }
 
@@ -44,4 +50,8 @@ export class Context {
 export function invariant(holds: boolean, what: string): void {
   if (!holds)
     throw new LivecoreError('INVARIANT', `snapshot given up: ${what}`, { cure: 'please report this' });
+}
+
+function isPowerOfTwo(value: number): boolean {
+  return value > 0 && Number.isInteger(Math.log2(value));
 }

@@ -48,6 +48,32 @@ export function markCopied(context: Context, first: number, count: number): void
   invariant(context.copied.setRange(first, count) === count, 'a block was copied twice');
 }
 
+/**
+ * As `copyRange`, of what lies in the armed ranges: a trap's range may reach past them, into memory that came after
+ * T0 or that the hold has copied.
+ */
+export function copyArmed(context: Context, first: number, count: number, purpose: Purpose): boolean {
+  const { armed } = context;
+  const end = first + count;
+  for (let index = armed.indexOf(first); index < armed.length && armed.firsts[index]! < end; index++) {
+    const from = Math.max(first, armed.firsts[index]!);
+    const stop = Math.min(end, armed.firsts[index]! + armed.counts[index]!);
+    if (!copyRange(context, from, stop - from, purpose)) return false;
+  }
+  return true;
+}
+
+/** The first block in [from, end) that is armed and not copied yet, or `end`. */
+export function nextUncopied(context: Context, from: number, end: number): number {
+  const { armed, copied } = context;
+  for (let index = armed.indexOf(from); index < armed.length && armed.firsts[index]! < end; index++) {
+    const stop = Math.min(end, armed.firsts[index]! + armed.counts[index]!);
+    const found = copied.nextClear(Math.max(from, armed.firsts[index]!), stop);
+    if (found < stop) return found;
+  }
+  return end;
+}
+
 function copyRun(context: Context, first: number, count: number, offset: number, purpose: Purpose): void {
   const { machine, storage, outcome } = context;
   outcome.clear();
@@ -74,6 +100,8 @@ function keep(context: Context, run: number, offset: number, purpose: Purpose): 
       statistics.lost += count;
       return;
     case 'absent':
+      context.absent.add(first, count);
+      statistics.absent += count;
       return;
     case 'zero':
       storage.storeZero(first, count);

@@ -7,11 +7,14 @@
  *   survey, protect ...        arming, live, in rounds; takeTraps and release between any two protects
  *   forecastPause              once the rounds converged, still live
  *   beginHold, continueHold    until 'held'; takeTraps and release between any two; or abandonHold and again
- *   initial, copy ...          inside the hold: T0 is the instant at which continueHold first said 'held'
+ *   initial, copy, release ... inside the hold: T0 is the instant at which continueHold said 'held'
  *   resume                     the writers go on; from here every write to a protected block must trap
  *   takeTraps, copy, release   traps first, then a chunk of the sweep, until nothing is left to copy
  *   disarm                     in pieces, takeTraps and release between
  *   [Symbol.dispose]           at any moment, from any state: lifts all protection and lets every writer go
+ *
+ * A snapshot that is given up goes on from wherever it was with abandonHold, if a hold was begun and not yet over,
+ * and disarm; takeTraps, release and acknowledge between.
  *
  * Blocks are numbered by the machine: block n holds the bytes from n * blockBytes on of its address space. The
  * numbers may be as sparse as the addresses are (up to 2^53).
@@ -29,26 +32,37 @@ export interface Machine {
   /**
    * Finds memory that has to be protected and is not yet. Live. Asked at the start of every arming round: the
    * first answer is all there is, later ones are what has come since. The ranges are not protected yet on return.
+   * In later rounds writers may already wait for a trap: what can't be found quickly is left to `initial`.
    */
   survey(found: RangeSink): void;
-  /** Write-protects a range that survey gave. Live: writers may already wait for it when this returns. */
+  /**
+   * Write-protects a range that survey gave, or a part of it in whole granules. Live: writers may already wait for
+   * it when this returns. Asked again for blocks that were written since, or are protected still, or are gone.
+   */
   protect(first: number, count: number): void;
   /** How long the hold would take, in ns, if T0 were now and `noted` blocks were copied in it. */
   forecastPause(noted: number): number;
 
-  /** Starts to stop every writer. A writer that waits for a trap may have to be served before it can stop. */
+  /**
+   * Starts to stop every writer. A writer that waits for a trap may have to be served before it can stop. If this
+   * throws, abandonHold is asked.
+   */
   beginHold(): void;
   /** One look at how far the stop is: 'held' when no writer can write any more, and not before. */
   continueHold(): 'holding' | 'held';
-  /** Lets all writers go that beginHold stopped: the hold took too long and will be tried again. */
+  /**
+   * Lets all writers go that beginHold stopped: the hold took too long and will be tried again, or something failed
+   * before resume returned.
+   */
   abandonHold(): void;
   /**
    * Inside the hold: what must be copied now, besides the blocks that the engine noted itself: all that can't
    * be protected, what appeared since the last survey, what the kernel writes past the protection. Ranges may
-   * overlap each other and the noted blocks. What the machine rather protects than copies it protects here, and
-   * reports to `swept` as survey would have.
+   * overlap each other and the noted blocks; what is protected of them the engine releases after the hold.
+   * What the machine rather protects than copies it protects here, and reports to `armed` as survey would have.
+   * What needs no protection, because `copy` will tell whether it is still of T0, it reports to `open`.
    */
-  initial(found: RangeSink, swept: RangeSink): void;
+  initial(found: RangeSink, armed: RangeSink, open: RangeSink): void;
   /** Ends the hold. All writers run when this returns. */
   resume(): void;
 
@@ -59,10 +73,14 @@ export interface Machine {
   takeTraps(traps: TrapBatch, timeoutNs: number): void;
   /**
    * Lets a `remove` trap go on and destroy its range. After T0 all of it has been copied. Before T0 nothing has,
-   * and what the range holds at T0, protected or not, is the machine's to find: in survey or in initial.
+   * and what the range holds at T0, protected or not, is the machine's to find: in survey or in initial. Asked for a
+   * removal that nobody waits for any more, it does nothing.
    */
   acknowledge(first: number, count: number): void;
-  /** Allows writes to the range again and wakes who waits for it. Never fails for blocks that are gone. */
+  /**
+   * Allows writes to a range of whole granules again and wakes who waits for it. Never fails for blocks that are
+   * gone, were released before or were never protected.
+   */
   release(first: number, count: number): void;
   /**
    * The number of blocks, a power of two, that are protected and released as one at `block`, aligned to itself:
@@ -77,7 +95,7 @@ export interface Machine {
    */
   copy(first: number, count: number, staging: Uint8Array, offset: number, outcome: Outcome): void;
 
-  /** Takes away the next piece of the protection machinery; true when nothing of it is left. */
+  /** Takes away the next piece of the protection machinery; true when nothing of it is left, and ever after. */
   disarm(): boolean;
   [Symbol.dispose](): void;
 }

@@ -1,8 +1,8 @@
 /** The numbers that the method leaves open, and the few decisions that hang on them. */
 export interface Policy {
-  /** blocks protected in one step of arming: a writer waits for a step at most */
+  /** blocks protected in one step of arming, a power of two: a writer waits for a step at most */
   readonly armStepBlocks: number;
-  /** blocks copied in one step of the sweep */
+  /** blocks copied in one step of the sweep, a power of two */
   readonly chunkBlocks: number;
   /** so few noted blocks that copying them in the hold is cheaper than another round */
   readonly hotBlocks: number;
@@ -11,6 +11,8 @@ export interface Policy {
   /** a hold that takes longer than this to be established is given up and tried again */
   readonly holdNs: number;
   readonly holdAttempts: number;
+  /** how long the writers are left alone before the second attempt; twice as long before the third, and so on */
+  readonly holdRetryNs: number;
   /** the pause forecast above which nothing is done */
   readonly pauseLimitNs: number;
   /** no writer waits longer than this: past it the snapshot is given up */
@@ -31,6 +33,7 @@ export const DEFAULT_POLICY: Policy = {
   maxRounds: 8,
   holdNs: 5 * NS_PER_MS,
   holdAttempts: 5,
+  holdRetryNs: 10 * NS_PER_MS,
   pauseLimitNs: 20 * NS_PER_MS,
   stallLimitNs: 250 * NS_PER_MS,
 };

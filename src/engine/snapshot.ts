@@ -2,12 +2,13 @@ import { LivecoreError } from '../errors.ts';
 import { Arming } from './arming.ts';
 import { Context, invariant } from './context.ts';
 import type { LeafSupply } from './copy-map.ts';
-import { copyRange, copyUnmarked, markCopied } from './copying.ts';
+import { InitialCopy } from './initial-copy.ts';
 import type { Clock, Machine } from './machine.ts';
 import { NS_PER_MS, type Policy } from './policy.ts';
-import { RangeList } from './range-list.ts';
+import type { RangeList } from './range-list.ts';
 import type { Statistics } from './statistics.ts';
 import type { SnapshotStorage } from './storage.ts';
+import { Sweep } from './sweep.ts';
 import { TrapService } from './trap-service.ts';
 
 /** Where a snapshot is. `ended` is final, with or without success. */
@@ -29,9 +30,9 @@ export type Step =
 /** Waiting for room in the staging memory, a writer's trap ends the wait at once. */
 const WAIT_NS = 200_000;
 
-/** Listens to the turns of a snapshot. Called between steps, never while writers are held. */
+/** Listens to the turns of a snapshot. Never called while writers are held; what it throws ends the snapshot. */
 export interface SnapshotListener {
-  /** Arming is over; `false` forbids the hold (the listener has thrown its reason itself, or will). */
+  /** Arming has converged for the first time; the hold is next, unless the listener throws. */
   forecast?(pauseNs: number, noted: number): void;
   /** T0 has been, the writers run again. */
   resumed?(): void;
@@ -53,12 +54,16 @@ export class Snapshot {
   readonly #listener: SnapshotListener;
   readonly #arming: Arming;
   readonly #traps: TrapService;
+  readonly #sweep: Sweep;
   #phase: Phase = 'survey';
   #failure: LivecoreError | undefined;
+  #captured: RangeList | undefined;
   #serveNext = true;
-  #holdSince = 0;
-  #sweepRange = 0;
-  #sweepBlock = 0;
+  #stepping = false;
+  /** why a step was asked to be the last one, by what it called */
+  #stopReason: LivecoreError | undefined;
+  #heldSinceNs = 0;
+  #retryAtNs = 0;
 
   constructor(
     machine: Machine,
@@ -71,6 +76,7 @@ export class Snapshot {
     this.#listener = options.listener ?? {};
     this.#arming = new Arming(this.#context);
     this.#traps = new TrapService(this.#context);
+    this.#sweep = new Sweep(this.#context);
   }
 
   get phase(): Phase {
@@ -83,55 +89,84 @@ export class Snapshot {
   get statistics(): Statistics {
     return this.#context.statistics;
   }
-  /** all blocks of the snapshot, known from T0 on */
+  /** all blocks of the snapshot, from T0 on; before it what is known of them */
   get captured(): RangeList {
-    return this.#context.captured;
+    if (this.#captured !== undefined) return this.#captured;
+    const { armed, asked, open } = this.#context;
+    const known = armed.union(open).union(asked);
+    if (this.#traps.mode !== 'note') this.#captured = known;
+    return known;
   }
   /** blocks that need no more work */
   get done(): number {
     return this.#context.copied.size;
   }
+  /** captured, and stored, but not to be vouched for */
   get unreliable(): RangeList {
     return this.#context.unreliable;
   }
+  /** captured, but destroyed before they could be copied: nothing is stored */
   get lost(): RangeList {
     return this.#context.lost;
+  }
+  /** captured, but no part of the machine at T0: nothing is stored, and nothing is missing */
+  get absent(): RangeList {
+    return this.#context.absent;
   }
 
   /** Does one thing, and says what. */
   step(): Step {
     if (this.#phase === 'ended') return 'ended';
+    this.#stepping = true;
+    let done: Step = 'waited';
     try {
       const serve = this.#serveNext;
       this.#serveNext = !serve;
-      if (!serve) return this.#act();
-      this.#traps.serve(0);
-      this.#context.storage.pump();
-      return 'served';
+      done = serve ? this.#serve(0) : this.#act();
     } catch (error) {
-      this.giveUp(error);
-      return 'waited';
+      this.#fail(asError(error));
+    }
+    this.#stepping = false;
+    if (this.#stopReason !== undefined) this.giveUp(this.#stopReason);
+    return done;
+  }
+
+  /**
+   * Ends the snapshot early: everything is released, in pieces, by the steps that follow; `failure` says why.
+   * Allowed at any time, from within what a step calls as well, and again: the first reason stays.
+   */
+  giveUp(reason: unknown): void {
+    if (this.#phase === 'ended' || this.#failure !== undefined) return;
+    if (this.#stepping) this.#stopReason ??= asError(reason);
+    else this.#fail(asError(reason));
+  }
+
+  /** Lets everybody go. A machine that fails in that as well is left to its disposal, the owner's next act. */
+  #fail(reason: LivecoreError): void {
+    const failsAgain = this.#failure !== undefined;
+    const held = this.#phase === 'hold';
+    this.#failure ??= reason;
+    this.#phase = 'disarm';
+    try {
+      if (failsAgain) throw reason;
+      if (held) this.#context.machine.abandonHold();
+      this.#traps.giveUp();
+    } catch {
+      this.#phase = 'ended';
     }
   }
 
-  /** Ends the snapshot early: everything is released, in pieces; `failure` says why. */
-  giveUp(reason: unknown): void {
-    if (this.#phase === 'ended') return;
-    const first = this.#failure === undefined;
-    this.#failure ??= asError(reason);
-    try {
-      if (this.#phase === 'hold') this.#context.machine.abandonHold();
-      this.#traps.giveUp();
-      this.#phase = first ? 'disarm' : 'ended';
-    } catch {
-      // The machine fails in letting go as well: its disposal, the owner's next act, lifts the rest.
-      this.#phase = 'ended';
-    }
+  #serve(timeoutNs: number): Step {
+    // A storage that fails has ended the snapshot; it must not end the orderly release as well.
+    if (this.#failure === undefined) this.#context.storage.pump();
+    this.#traps.serve(timeoutNs);
+    return timeoutNs > 0 ? 'waited' : 'served';
   }
 
   #act(): Step {
     switch (this.#phase) {
       case 'survey':
+        if (this.#context.clock.now() < this.#retryAtNs) return this.#serve(WAIT_NS);
         this.#arming.survey();
         this.#phase = 'arm';
         return 'surveyed';
@@ -144,7 +179,7 @@ export class Snapshot {
       case 'copy':
         return this.#copy();
       case 'disarm':
-        if (this.#context.machine.disarm()) this.#phase = 'ended';
+        if (this.#context.machine.disarm()) this.#end();
         return 'disarmed';
       case 'ended':
         return 'ended';
@@ -158,37 +193,42 @@ export class Snapshot {
       return;
     }
     const { machine, policy, noted, statistics, clock } = this.#context;
-    if (statistics.holdAttempts === 0) {
-      const pauseNs = machine.forecastPause(noted.size);
-      this.#listener.forecast?.(pauseNs, noted.size);
-      if (pauseNs > policy.pauseLimitNs) throw pauseTooLong(pauseNs, policy.pauseLimitNs);
-    }
+    const pauseNs = machine.forecastPause(noted.blocks);
+    if (statistics.holdAttempts === 0) this.#listener.forecast?.(pauseNs, noted.blocks);
+    if (this.#stopReason !== undefined) return;
+    if (pauseNs > policy.pauseLimitNs) throw pauseTooLong(pauseNs, policy.pauseLimitNs);
     statistics.holdAttempts++;
-    this.#holdSince = clock.now();
-    machine.beginHold();
+    this.#heldSinceNs = clock.now();
+    // First the phase: if beginHold fails halfway, those it has stopped are let go.
     this.#phase = 'hold';
+    machine.beginHold();
   }
 
   /** Stops the writers, with traps served between looks; at T0 all that follows happens in one go. */
   #hold(): Step {
     const { machine, policy, clock } = this.#context;
     if (machine.continueHold() === 'holding') {
-      if (clock.now() - this.#holdSince > policy.holdNs) this.#tryAgain();
+      if (clock.now() - this.#heldSinceNs > policy.holdNs) this.#abandonHold();
       return 'holding';
     }
-    this.#initialCopy();
+    const initial = new InitialCopy(this.#context, this.#heldSinceNs);
+    initial.copy();
     this.#traps.mode = 'copy';
     machine.resume();
+    initial.releaseAndMark();
     this.#phase = 'copy';
     this.#listener.resumed?.();
     return 'held';
   }
 
-  #tryAgain(): void {
-    const { machine, policy, statistics } = this.#context;
+  #abandonHold(): void {
+    const { machine, policy, statistics, clock } = this.#context;
     machine.abandonHold();
     this.#phase = 'survey';
-    if (statistics.holdAttempts < policy.holdAttempts) return;
+    if (statistics.holdAttempts < policy.holdAttempts) {
+      this.#retryAtNs = clock.now() + policy.holdRetryNs * 2 ** (statistics.holdAttempts - 1);
+      return;
+    }
     throw new LivecoreError(
       'HOLD_FAILED',
       `hold given up ${policy.holdAttempts} times: the writers did not all stop within ${policy.holdNs / NS_PER_MS} ms`,
@@ -196,97 +236,26 @@ export class Snapshot {
     );
   }
 
-  /** T0 is now. Copies what can't wait and releases what was protected of it. */
-  #initialCopy(): void {
-    const { machine, noted, swept, captured } = this.#context;
-    const now = new RangeList();
-    if (!machine.capabilities.liveArming) for (const { first, count } of swept) machine.protect(first, count);
-    machine.initial(now, swept);
-    for (const { first, count } of swept) {
-      const end = first + count;
-      for (let block = noted.nextSet(first, end); block < end; ) {
-        const stop = noted.nextClear(block, end);
-        now.add(block, stop - block);
-        block = noted.nextSet(stop, end);
-      }
-    }
-    for (const { first, count } of swept) captured.add(first, count);
-    for (const { first, count } of now) {
-      captured.add(first, count);
-      this.#copyNow(first, count);
-    }
-    // S4: first the writes are allowed, then the copy map is written, which may itself be in what was copied.
-    for (const { first, count } of swept) releaseWithin(machine, now, first, count);
-    for (const { first, count } of now) markCopied(this.#context, first, count);
-  }
-
-  #copyNow(first: number, count: number): void {
-    const { storage, clock, policy } = this.#context;
-    for (let done = 0; ; ) {
-      done += copyUnmarked(this.#context, first + done, count - done);
-      if (done === count) return;
-      storage.pump();
-      if (clock.now() - this.#holdSince > policy.stallLimitNs) {
-        throw new LivecoreError(
-          'STALLED',
-          'hold given up: the initial copy found no room in the staging memory',
-          {
-            cure: 'give a larger --buffer',
-          },
-        );
-      }
-    }
-  }
-
-  /** One chunk: of a pending removal, else of the sweep. */
+  /** One chunk: of a pending removal, else of the sweep. Waits where the staging memory has no room for it. */
   #copy(): Step {
-    const { storage } = this.#context;
-    if (!this.#traps.writersWait) {
-      const room = this.#traps.removalsWait ? this.#traps.copyForRemovals() : this.#sweepChunk();
-      if (room) return this.#phase === 'copy' ? 'copied' : 'decided';
+    if (this.#traps.writersWait) return this.#serve(WAIT_NS);
+    if (this.#traps.removalsWait) return this.#traps.copyForRemovals() ? 'copied' : this.#serve(WAIT_NS);
+    switch (this.#sweep.next()) {
+      case 'swept':
+        return 'copied';
+      case 'full':
+        return this.#serve(WAIT_NS);
+      case 'over':
+        this.#phase = 'disarm';
+        return 'decided';
     }
-    this.#traps.serve(WAIT_NS);
-    storage.pump();
-    return 'waited';
   }
 
-  /** Sweeps the next chunk; false where the staging memory has no room. Past the last one: disarms. */
-  #sweepChunk(): boolean {
-    const { swept, copied, policy, machine } = this.#context;
-    const rangeFirst = swept.firsts[this.#sweepRange];
-    if (rangeFirst === undefined) {
-      this.#finish();
-      return true;
-    }
-    const rangeEnd = rangeFirst + swept.counts[this.#sweepRange]!;
-    const from = copied.nextClear(Math.max(this.#sweepBlock, rangeFirst), rangeEnd);
-    if (from === rangeEnd) {
-      this.#sweepRange++;
-      return true;
-    }
-    const unit = Math.max(policy.chunkBlocks, machine.granule(from));
-    const end = Math.min(rangeEnd, from - (from % unit) + unit);
-    if (!copyRange(this.#context, from, end - from, 'swept')) return false;
-    machine.release(from, end - from);
-    this.#sweepBlock = end;
-    return true;
-  }
-
-  #finish(): void {
-    const { swept, copied } = this.#context;
-    for (const { first, count } of swept) {
-      invariant(copied.nextClear(first, first + count) === first + count, 'the sweep left a block out');
-    }
-    this.#phase = 'disarm';
-  }
-}
-
-/** Releases what of a protected range was copied. */
-function releaseWithin(machine: Machine, now: RangeList, first: number, count: number): void {
-  for (const range of now) {
-    const from = Math.max(first, range.first);
-    const stop = Math.min(first + count, range.first + range.count);
-    if (from < stop) machine.release(from, stop - from);
+  /** Nothing is protected any more; now there is time to see whether nothing was left out. */
+  #end(): void {
+    this.#phase = 'ended';
+    if (this.#failure !== undefined) return;
+    invariant(this.#context.copied.size === this.captured.blocks, 'not all that is captured was copied');
   }
 }
 

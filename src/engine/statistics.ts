@@ -1,24 +1,37 @@
-/** What a snapshot counts while it runs; plain numbers, read at any time. */
+/**
+ * What a snapshot counts while it runs; plain numbers, read at any time.
+ *
+ * Each captured block is counted once, in `initial`, `trapped`, `swept`, `zero`, `lost` or `absent`; together they
+ * are all that was captured. The other counts lie across these.
+ */
 export class Statistics {
-  /** blocks copied inside the hold */
+  /** blocks whose content was copied inside the hold */
   initial = 0;
-  /** blocks written after they were armed and before T0 */
-  early = 0;
   /** blocks copied because somebody was about to write or destroy them */
   trapped = 0;
   /** blocks copied by the sweep */
   swept = 0;
   /** blocks that were zeros by the machine's own knowledge */
   zero = 0;
-  unreliable = 0;
+  /** blocks destroyed before they could be copied */
   lost = 0;
-  /** traps served after T0 */
+  /** blocks that were no longer, or not yet, part of the machine at T0 */
+  absent = 0;
+  /** those of `initial`, `trapped` and `swept` that can't be vouched for */
+  unreliable = 0;
+  /** blocks written after they were armed and before T0: each once for every round in which it was */
+  early = 0;
+  /** traps served after T0, removals included */
   traps = 0;
+  /** rounds of arming, those after an abandoned hold included */
   rounds = 0;
   holdAttempts = 0;
   /** whether arming came down to the hot blocks */
   converged = true;
-  /** waits of writers from when their trap could first be seen to their release, ns */
+  /**
+   * One for each of `traps`: from when it could first be seen to when its writer could go on, ns. What a writer
+   * waited is not longer, but for its way to the engine and back.
+   */
   readonly waits: Histogram = new Histogram();
 }
 

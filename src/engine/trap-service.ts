@@ -1,8 +1,7 @@
 import { LivecoreError } from '../errors.ts';
 import { type Context, invariant } from './context.ts';
-import { copyRange } from './copying.ts';
+import { copyArmed, nextUncopied } from './copying.ts';
 import { NS_PER_MS } from './policy.ts';
-import { RangeList } from './range-list.ts';
 
 /**
  * What a trap leads to:
@@ -11,113 +10,180 @@ import { RangeList } from './range-list.ts';
  */
 export type TrapMode = 'note' | 'copy' | 'release';
 
+/** Memory about to be destroyed, whose destroyer waits for its copy. */
+interface Removal {
+  readonly first: number;
+  readonly count: number;
+  readonly sinceNs: number;
+}
+
 /**
- * Serves the writers that wait. Traps for which the staging memory has no room stay in `#writers`, removals in
- * `#removals`: those are copied a chunk a step, so that a large one makes no writer wait for it.
+ * Serves the writers that wait. Those for which the staging memory has no room queue in the order they came.
+ * Removals are copied a chunk a step, in turns, so that a large one makes nobody else wait for it.
  */
 export class TrapService {
   mode: TrapMode = 'note';
   readonly #context: Context;
-  #writers: RangeList = new RangeList();
-  readonly #removals: { first: number; count: number }[] = [];
-  #waitingSince = 0;
-  #lastLook: number;
+  readonly #queuedFirsts: number[] = [];
+  readonly #queuedCounts: number[] = [];
+  readonly #queuedSince: number[] = [];
+  readonly #removals: Removal[] = [];
+  /** the next trap of the batch to serve; those before it are served or queued */
+  #next = 0;
+  /** no trap that is taken next can have come before this */
+  #lookedNs: number;
 
   constructor(context: Context) {
     this.#context = context;
-    this.#lastLook = context.clock.now();
+    this.#lookedNs = context.clock.now();
   }
 
   /** Whether a writer waits for room in the staging memory. */
   get writersWait(): boolean {
-    return this.#writers.length > 0;
+    return this.#queuedFirsts.length > 0;
   }
   /** Whether memory is about to be destroyed, and waits for its copy. */
   get removalsWait(): boolean {
     return this.#removals.length > 0;
   }
 
-  /** Takes the traps that wait, for at most `timeoutNs`, and serves them. */
+  /** Takes the traps that wait, or for at most `timeoutNs` those that come, and serves them. */
   serve(timeoutNs: number): void {
     const { machine, traps, clock } = this.#context;
-    if (timeoutNs > 0) this.#lastLook = clock.now();
+    const sinceNs = timeoutNs > 0 ? clock.now() : this.#lookedNs;
+    traps.length = 0;
+    this.#next = 0;
     machine.takeTraps(traps, timeoutNs);
-    if (this.#writers.length > 0) this.#serveWriters();
-    for (let index = 0; index < traps.length; index++) {
-      const first = traps.firsts[index]!;
-      const count = traps.counts[index]!;
-      if (traps.kinds[index] === 'remove') this.#remove(first, count);
-      else if (!this.#write(first, count)) this.#writers.add(first, count);
+    if (traps.length < traps.capacity) this.#lookedNs = clock.now();
+    if (this.writersWait) this.#serveQueue();
+    for (; this.#next < traps.length; this.#next++) {
+      const first = traps.firsts[this.#next]!;
+      const count = traps.counts[this.#next]!;
+      if (traps.kinds[this.#next] === 'remove') this.#remove(first, count, sinceNs);
+      else if (!this.#write(first, count, sinceNs)) this.#enqueue(first, count, sinceNs);
     }
     this.#guard();
   }
 
-  /** Copies the next piece of the removal that waits longest; false where the staging memory has no room. */
+  /** Copies the next piece of the removal whose turn it is; false where the staging memory has no room. */
   copyForRemovals(): boolean {
     const removal = this.#removals[0]!;
-    const { policy, copied, machine } = this.#context;
+    const { policy } = this.#context;
     const end = removal.first + removal.count;
-    const first = copied.nextClear(removal.first, end);
-    if (first < end) {
-      const count = Math.min(policy.chunkBlocks, end - first);
-      if (!copyRange(this.#context, first, count, 'trapped')) return false;
-      if (copied.nextClear(first, end) < end) return true;
-    }
+    const from = nextUncopied(this.#context, removal.first, end);
+    if (!copyArmed(this.#context, from, Math.min(policy.chunkBlocks, end - from), 'trapped')) return false;
     this.#removals.shift();
-    machine.acknowledge(removal.first, removal.count);
+    if (nextUncopied(this.#context, from, end) < end) this.#removals.push(removal);
+    else this.#acknowledge(removal);
     return true;
   }
 
   /** Lets everybody go who waits, without copying: the snapshot is given up. */
   giveUp(): void {
     this.mode = 'release';
-    const { machine } = this.#context;
-    for (const { first, count } of this.#writers) machine.release(first, count);
+    const { machine, traps } = this.#context;
+    for (; this.#next < traps.length; this.#next++) {
+      const first = traps.firsts[this.#next]!;
+      const count = traps.counts[this.#next]!;
+      if (traps.kinds[this.#next] === 'remove') machine.acknowledge(first, count);
+      else machine.release(first, count);
+    }
+    for (let index = 0; index < this.#queuedFirsts.length; index++) {
+      machine.release(this.#queuedFirsts[index]!, this.#queuedCounts[index]!);
+    }
+    this.#queueKeeps(0);
     for (const { first, count } of this.#removals) machine.acknowledge(first, count);
-    this.#writers = new RangeList();
     this.#removals.length = 0;
   }
 
-  #remove(first: number, count: number): void {
-    if (this.mode === 'copy') this.#removals.push({ first, count });
-    else this.#context.machine.acknowledge(first, count);
+  #remove(first: number, count: number, sinceNs: number): void {
+    const { machine } = this.#context;
+    if (this.mode !== 'copy') {
+      machine.acknowledge(first, count);
+      return;
+    }
+    const removal = { first, count, sinceNs };
+    // At once where nothing is left to copy: a target that frees memory all the time must not hold up the sweep.
+    if (nextUncopied(this.#context, first, first + count) === first + count) this.#acknowledge(removal);
+    else this.#removals.push(removal);
+  }
+
+  #acknowledge({ first, count, sinceNs }: Removal): void {
+    const { machine, statistics, clock } = this.#context;
+    invariant(
+      nextUncopied(this.#context, first, first + count) === first + count,
+      'memory would be destroyed uncopied',
+    );
+    machine.acknowledge(first, count);
+    statistics.traps++;
+    statistics.waits.add(clock.now() - sinceNs);
   }
 
   /** One writer's block; false where it has to wait for room. */
-  #write(first: number, count: number): boolean {
-    const { machine, statistics, clock, copied, noted } = this.#context;
+  #write(first: number, count: number, sinceNs: number): boolean {
+    const { machine, statistics, clock } = this.#context;
     if (this.mode === 'copy') {
-      if (!copyRange(this.#context, first, count, 'trapped')) return false;
-      invariant(
-        copied.nextClear(first, first + count) === first + count,
-        'a block would be released uncopied',
-      );
+      if (!copyArmed(this.#context, first, count, 'trapped')) return false;
+      const end = first + count;
+      invariant(nextUncopied(this.#context, first, end) === end, 'a block would be released uncopied');
+      machine.release(first, count);
       statistics.traps++;
-    } else if (this.mode === 'note') {
-      statistics.early += noted.setRange(first, count);
+      statistics.waits.add(clock.now() - sinceNs);
+      return true;
     }
+    if (this.mode === 'note') this.#note(first, count);
     machine.release(first, count);
-    if (this.mode === 'copy') statistics.waits.add(clock.now() - this.#lastLook);
     return true;
   }
 
-  #serveWriters(): void {
-    const left = new RangeList();
-    for (const { first, count } of this.#writers) if (!this.#write(first, count)) left.add(first, count);
-    this.#writers = left;
+  #note(first: number, count: number): void {
+    const { armed, noted, statistics } = this.#context;
+    const end = first + count;
+    for (let index = armed.indexOf(first); index < armed.length && armed.firsts[index]! < end; index++) {
+      const from = Math.max(first, armed.firsts[index]!);
+      const stop = Math.min(end, armed.firsts[index]! + armed.counts[index]!);
+      statistics.early += noted.add(from, stop - from);
+    }
+  }
+
+  #enqueue(first: number, count: number, sinceNs: number): void {
+    this.#queuedFirsts.push(first);
+    this.#queuedCounts.push(count);
+    this.#queuedSince.push(sinceNs);
+  }
+
+  /** Tries the queue again; who still finds no room keeps their place. */
+  #serveQueue(): void {
+    let kept = 0;
+    for (let index = 0; index < this.#queuedFirsts.length; index++) {
+      const first = this.#queuedFirsts[index]!;
+      const count = this.#queuedCounts[index]!;
+      const sinceNs = this.#queuedSince[index]!;
+      if (this.#write(first, count, sinceNs)) continue;
+      this.#queuedFirsts[kept] = first;
+      this.#queuedCounts[kept] = count;
+      this.#queuedSince[kept] = sinceNs;
+      kept++;
+    }
+    this.#queueKeeps(kept);
+  }
+
+  #queueKeeps(count: number): void {
+    this.#queuedFirsts.length = count;
+    this.#queuedCounts.length = count;
+    this.#queuedSince.length = count;
   }
 
   /** No writer waits longer than the limit: not for the disk, not for anything. */
   #guard(): void {
-    const now = this.#context.clock.now();
-    this.#lastLook = now;
-    if (!this.writersWait && !this.removalsWait) {
-      this.#waitingSince = 0;
-      return;
+    if (!this.writersWait && !this.removalsWait) return;
+    const nowNs = this.#context.clock.now();
+    let sinceNs = this.#queuedSince[0] ?? nowNs;
+    for (let index = 0; index < this.#removals.length; index++) {
+      sinceNs = Math.min(sinceNs, this.#removals[index]!.sinceNs);
     }
-    if (this.#waitingSince === 0) this.#waitingSince = now;
     const limit = this.#context.policy.stallLimitNs;
-    if (now - this.#waitingSince <= limit) return;
+    if (nowNs - sinceNs <= limit) return;
     throw new LivecoreError('STALLED', `snapshot given up: a writer waited for ${limit / NS_PER_MS} ms`, {
       cure: 'the output is too slow for what the target writes: use a faster disk, a larger --buffer, or a longer --max-stall',
     });

@@ -48,10 +48,10 @@ export function summaryOf({ pid, output }: LoopRequest, capture: Capture, outcom
     pauseMs: capture.machine.pauseNs / NS_PER_MS,
     attachMs: capture.attachNs / NS_PER_MS,
     totalMs: outcome.totalNs / NS_PER_MS,
-    memoryBytes: captured.blocks * PAGE_BYTES,
+    memoryBytes: (captured.blocks - statistics.absent) * PAGE_BYTES,
     fileBytes: outcome.fileBytes,
     blocks: {
-      total: captured.blocks,
+      total: captured.blocks - statistics.absent,
       initial: statistics.initial,
       early: statistics.early,
       trapped: statistics.trapped,

@@ -1,47 +1,62 @@
-import type { Capabilities, Machine, Outcome, RangeSink, TrapBatch } from '../../engine/machine.ts';
+import type { Capabilities, Machine, Outcome, RangeSink, TrapBatch, TrapKind } from '../../engine/machine.ts';
+import { RangeList } from '../../engine/range-list.ts';
+import { Blocks, GONE_BEFORE_T0, GONE_SINCE_T0 } from './blocks.ts';
+import { VirtualClock } from './clock.ts';
 import { type Store, Writer } from './writer.ts';
 
-/** What part of the memory machine's memory can be protected, and how. */
+/** A part of the memory machine's memory. */
 export interface MemoryRegion {
   readonly first: number;
   readonly count: number;
-  /** `false`: it can only be copied inside the hold */
-  readonly protectable: boolean;
+  /** how it is captured: armed; inside the hold; or swept without protection, and lost where it is written before */
+  readonly kind: 'armed' | 'held' | 'open';
   /** blocks that are protected and released as one; a power of two */
   readonly granule: number;
+  /** something past the protection writes here too: what is copied after T0 can't be vouched for */
+  readonly shared?: boolean;
 }
 
-/** What one attempt to write led to. */
+/** What one attempt to write or to remove led to. */
 export type WriteResult = 'done' | 'waits' | 'stopped';
+
+/** So large a region that appeared since the last survey is protected in the hold; a smaller one is copied. */
+const PROTECT_FROM_BLOCKS = 4;
+/** What the copy of one block costs in virtual time. */
+const COPY_NS = 500;
 
 /**
  * The smallest machine: memory in an array, with writers that go through `write`. It is the one to read first,
  * and what the engine's own tests run on.
  *
  * All that a machine may do to the engine it does: writers trap while it is armed, some can't be stopped until
- * their trap is served, regions appear while it runs, ranges are destroyed.
+ * their trap is served or at all, regions appear while it runs, ranges are destroyed, told or not.
  */
 export class MemoryMachine implements Machine {
   readonly name: string = 'memory';
   readonly capabilities: Capabilities;
   readonly blockBytes: number;
-  readonly memory: Uint8Array;
+  readonly blocks: Blocks;
+  readonly clock: VirtualClock = new VirtualClock();
   /** the memory as it stood at T0, for tests that ask for it */
   atT0: Uint8Array | undefined;
+  /** hears of each store when it lands */
+  onStore: (writerId: number, store: Store) => void = () => {};
 
   readonly #regions: MemoryRegion[] = [];
-  readonly #protected: Uint8Array;
-  readonly #destroyed: Uint8Array;
   readonly #writers = new Map<number, Writer>();
-  readonly #untold: { first: number; count: number; kind: 'write' | 'remove' }[] = [];
+  readonly #untold: { first: number; count: number; kind: TrapKind }[] = [];
+  /** discarded since the last survey, and with it their protection */
+  #discarded = new RangeList();
+  /** the writers that the hold has not stopped yet */
+  #toStop: Writer[] = [];
   #surveyed = 0;
+  #attached = false;
+  #held = false;
 
   constructor(blocks: number, options: { blockBytes?: number; liveArming?: boolean } = {}) {
     this.blockBytes = options.blockBytes ?? 64;
     this.capabilities = { liveArming: options.liveArming ?? true, removeTraps: true };
-    this.memory = new Uint8Array(blocks * this.blockBytes);
-    this.#protected = new Uint8Array(blocks);
-    this.#destroyed = new Uint8Array(blocks);
+    this.blocks = new Blocks(blocks, this.blockBytes);
   }
 
   // What a program on this machine does ---------------------------------------------------------------------
@@ -50,46 +65,57 @@ export class MemoryMachine implements Machine {
   addRegion(region: MemoryRegion): void {
     this.#regions.push(region);
   }
+  get regions(): readonly MemoryRegion[] {
+    return this.#regions;
+  }
 
   /** Makes a store, or waits in front of a protected block until it is released. */
   write(writerId: number, store: Store): WriteResult {
     const writer = this.#writer(writerId);
     if (writer.stopped) return 'stopped';
-    if (writer.waitsFor !== undefined) return 'waits';
-    const block = Math.floor(store.address / this.blockBytes);
-    if (this.#protected[block] === 0) {
-      this.memory[store.address] = store.value;
+    if (writer.waits !== undefined) return 'waits';
+    return this.#store(writer, store);
+  }
+
+  /** Empties a range of whole granules, as `madvise(DONTNEED)` does: told first, done when acknowledged. */
+  remove(writerId: number, first: number, count: number): WriteResult {
+    const writer = this.#writer(writerId);
+    if (writer.stopped) return 'stopped';
+    if (writer.waits !== undefined) return 'waits';
+    if (!this.#attached) {
+      this.blocks.discard(first, count);
       return 'done';
     }
-    writer.waitsFor = store;
-    const granule = this.granule(block);
-    this.#untold.push({ first: block - (block % granule), count: granule, kind: 'write' });
+    writer.waits = { for: 'removal', first, count };
+    this.#untold.push({ first, count, kind: 'remove' });
     return 'waits';
   }
 
-  /** Destroys a range, as `madvise(DONTNEED)` does: told first, done when acknowledged. */
-  remove(first: number, count: number): void {
-    this.#untold.push({ first, count, kind: 'remove' });
-  }
-
-  /** Destroys a range without a word, as `munmap` does. */
+  /** Destroys a range of whole granules without a word, as `munmap` does. Stores to it lead nowhere. */
   destroy(first: number, count: number): void {
-    this.memory.fill(0, first * this.blockBytes, (first + count) * this.blockBytes);
-    this.#protected.fill(0, first, first + count);
-    this.#destroyed.fill(1, first, first + count);
+    this.blocks.destroy(first, count, this.atT0 === undefined ? GONE_BEFORE_T0 : GONE_SINCE_T0);
+    this.#wake(first, count);
   }
 
-  /** whether a writer stands in front of a protected block */
+  /** Writes past the protection, as a device does. */
+  writePast(address: number, value: number): void {
+    this.blocks.store(address, value);
+  }
+
+  /** Puts a writer to sleep where nothing can stop it, or wakes it. */
+  stick(writerId: number, stuck: boolean): void {
+    const writer = this.#writer(writerId);
+    writer.stuck = stuck;
+    this.#stopIfItCan(writer);
+  }
+
+  /** whether a writer stands in front of a protected block, or of a removal */
   waits(writerId: number): boolean {
-    return this.#writer(writerId).waitsFor !== undefined;
+    return this.#writer(writerId).waits !== undefined;
   }
-
-  /** whether any block is write-protected */
   get anyProtected(): boolean {
-    return this.#protected.includes(1);
+    return this.blocks.firstProtected >= 0;
   }
-
-  /** whether any writer is stopped */
   get anyStopped(): boolean {
     return [...this.#writers.values()].some((writer) => writer.stopped);
   }
@@ -97,27 +123,39 @@ export class MemoryMachine implements Machine {
   // The contract ----------------------------------------------------------------------------------------------
 
   survey(found: RangeSink): void {
+    this.#attached = true;
     for (; this.#surveyed < this.#regions.length; this.#surveyed++) {
       const region = this.#regions[this.#surveyed]!;
-      if (region.protectable) found.add(region.first, region.count);
+      if (region.kind === 'armed') found.add(region.first, region.count);
     }
+    for (const { first, count } of this.#discarded) found.add(first, count);
+    this.#discarded = new RangeList();
   }
 
   protect(first: number, count: number): void {
-    this.#protected.fill(1, first, first + count);
+    this.blocks.protect(first, count);
   }
 
   forecastPause(noted: number): number {
-    return noted;
+    return noted * COPY_NS;
   }
 
   beginHold(): void {
-    for (const writer of this.#writers.values()) writer.stopped = true;
+    this.#toStop = [...this.#writers.values()];
   }
 
+  /** Each look stops one more writer; the others run on until then, as threads do until they see the signal. */
   continueHold(): 'holding' | 'held' {
-    for (const writer of this.#writers.values()) if (!writer.held) return 'holding';
-    this.atT0 = this.memory.slice();
+    const next = this.#toStop.pop();
+    if (next !== undefined) {
+      next.stopping = true;
+      this.#stopIfItCan(next);
+    }
+    if (this.#toStop.length > 0) return 'holding';
+    for (const writer of this.#writers.values()) if (!writer.stopped) return 'holding';
+    this.#held = true;
+    this.blocks.rememberWrites();
+    this.atT0 = this.blocks.bytes.slice();
     return 'held';
   }
 
@@ -125,67 +163,92 @@ export class MemoryMachine implements Machine {
     this.resume();
   }
 
-  initial(found: RangeSink): void {
-    for (const [index, region] of this.#regions.entries()) {
-      if (!region.protectable || index >= this.#surveyed) found.add(region.first, region.count);
+  initial(found: RangeSink, armed: RangeSink, open: RangeSink): void {
+    for (const [index, { first, count, kind }] of this.#regions.entries()) {
+      if (kind === 'open') open.add(first, count);
+      else if (kind === 'held') found.add(first, count);
+      else if (index >= this.#surveyed && count >= PROTECT_FROM_BLOCKS) {
+        this.protect(first, count);
+        armed.add(first, count);
+      } else if (index >= this.#surveyed) {
+        found.add(first, count);
+      }
     }
+    for (const { first, count } of this.#discarded) this.protect(first, count);
   }
 
   resume(): void {
-    for (const writer of this.#writers.values()) writer.stopped = false;
+    this.#held = false;
+    this.#toStop = [];
+    for (const writer of this.#writers.values()) {
+      writer.stopped = false;
+      writer.stopping = false;
+      if (writer.woken && writer.waits?.for === 'store') this.#store(writer, writer.waits.store);
+    }
   }
 
-  takeTraps(traps: TrapBatch, _timeoutNs: number): void {
+  takeTraps(traps: TrapBatch, timeoutNs: number): void {
     traps.length = 0;
     while (this.#untold.length > 0 && traps.length < traps.capacity) {
       const { first, count, kind } = this.#untold.shift()!;
       traps.add(first, count, kind);
     }
+    if (traps.length === 0) this.clock.pass(timeoutNs);
   }
 
   acknowledge(first: number, count: number): void {
-    // Like the kernel: the content goes, the protection of what was there goes with it.
-    this.memory.fill(0, first * this.blockBytes, (first + count) * this.blockBytes);
+    for (const writer of this.#writers.values()) {
+      const { waits } = writer;
+      if (waits?.for !== 'removal' || waits.first !== first || waits.count !== count) continue;
+      this.blocks.discard(first, count);
+      if (this.atT0 === undefined) this.#lostProtection(first, count);
+      this.#goesOn(writer);
+      return;
+    }
   }
 
   release(first: number, count: number): void {
-    this.#protected.fill(0, first, first + count);
-    for (const writer of this.#writers.values()) this.#letThrough(writer);
+    this.blocks.release(first, count);
+    this.#wake(first, count);
   }
 
   granule(block: number): number {
-    for (const region of this.#regions) {
-      if (block >= region.first && block < region.first + region.count) return region.granule;
-    }
-    return 1;
+    return this.#regionOf(block)?.granule ?? 1;
   }
 
   copy(first: number, count: number, staging: Uint8Array, offset: number, outcome: Outcome): void {
     for (let block = first; block < first + count; block++) {
-      if (this.#destroyed[block] === 1) {
-        outcome.add(block, 1, 'lost');
-        continue;
+      this.clock.pass(COPY_NS);
+      const gone = this.blocks.gone(block);
+      const content = this.blocks.content(block);
+      if (gone === GONE_BEFORE_T0) outcome.add(block, 1, 'absent');
+      else if (gone === GONE_SINCE_T0 || this.#wasOverwritten(block)) outcome.add(block, 1, 'lost');
+      else if (content.every((byte) => byte === 0)) outcome.add(block, 1, 'zero');
+      else {
+        staging.set(content, offset + (block - first) * this.blockBytes);
+        const vouched = this.#held || !(this.#regionOf(block)?.shared ?? false);
+        outcome.add(block, 1, vouched ? 'content' : 'unreliable');
       }
-      const start = block * this.blockBytes;
-      staging.set(
-        this.memory.subarray(start, start + this.blockBytes),
-        offset + (block - first) * this.blockBytes,
-      );
-      outcome.add(block, 1, 'content');
     }
   }
 
   disarm(): boolean {
-    const next = this.#protected.indexOf(1);
-    if (next < 0) return true;
-    this.release(next, 1);
-    return false;
+    const next = this.blocks.firstProtected;
+    if (next >= 0) {
+      this.release(next, this.granule(next));
+      return false;
+    }
+    this.#detach();
+    return true;
   }
 
   [Symbol.dispose](): void {
-    this.release(0, this.#protected.length);
+    this.release(0, this.blocks.count);
     this.resume();
+    this.#detach();
   }
+
+  // ---------------------------------------------------------------------------------------------------------------
 
   #writer(id: number): Writer {
     let writer = this.#writers.get(id);
@@ -196,10 +259,68 @@ export class MemoryMachine implements Machine {
     return writer;
   }
 
-  #letThrough(writer: Writer): void {
-    const store = writer.waitsFor;
-    if (store === undefined || this.#protected[Math.floor(store.address / this.blockBytes)] === 1) return;
-    this.memory[store.address] = store.value;
-    writer.waitsFor = undefined;
+  #regionOf(block: number): MemoryRegion | undefined {
+    return this.#regions.find(({ first, count }) => block >= first && block < first + count);
+  }
+
+  #wasOverwritten(block: number): boolean {
+    return this.#regionOf(block)?.kind === 'open' && this.blocks.written(block);
+  }
+
+  #store(writer: Writer, store: Store): WriteResult {
+    const block = this.blocks.blockOf(store.address);
+    writer.woken = false;
+    if (this.blocks.isProtected(block)) {
+      writer.waits = { for: 'store', store };
+      const granule = this.granule(block);
+      this.#untold.push({ first: block - (block % granule), count: granule, kind: 'write' });
+      return 'waits';
+    }
+    this.blocks.store(store.address, store.value);
+    this.onStore(writer.id, store);
+    this.#goesOn(writer);
+    return 'done';
+  }
+
+  #goesOn(writer: Writer): void {
+    writer.waits = undefined;
+    this.#stopIfItCan(writer);
+  }
+
+  #stopIfItCan(writer: Writer): void {
+    if (writer.stopping && writer.canStop) writer.stopped = true;
+  }
+
+  /** Who waits in front of the range tries again: at once, or when it is no longer stopped. */
+  #wake(first: number, count: number): void {
+    for (const writer of this.#writers.values()) {
+      if (writer.waits?.for !== 'store') continue;
+      const { store } = writer.waits;
+      const block = this.blocks.blockOf(store.address);
+      if (block < first || block >= first + count) continue;
+      if (writer.stopped && !store.inKernel) writer.woken = true;
+      else this.#store(writer, store);
+    }
+  }
+
+  /** Discarded before T0: what was armed of the range has to be found again. */
+  #lostProtection(first: number, count: number): void {
+    for (const region of this.#regions.slice(0, this.#surveyed)) {
+      if (region.kind !== 'armed') continue;
+      const from = Math.max(first, region.first);
+      const stop = Math.min(first + count, region.first + region.count);
+      if (from < stop) this.#discarded.add(from, stop - from);
+    }
+  }
+
+  /** Nothing is told any more: removals that wait for their acknowledgement are done. */
+  #detach(): void {
+    this.#attached = false;
+    this.#untold.length = 0;
+    for (const writer of this.#writers.values()) {
+      if (writer.waits?.for !== 'removal') continue;
+      this.blocks.discard(writer.waits.first, writer.waits.count);
+      this.#goesOn(writer);
+    }
   }
 }

@@ -9,18 +9,31 @@ export interface Store {
   readonly inKernel: boolean;
 }
 
-/** One writer of the memory machine: it makes its stores in order, and waits in front of a protected block. */
+/** What a writer stands in front of. */
+export type Wait =
+  | { readonly for: 'store'; readonly store: Store }
+  | { readonly for: 'removal'; readonly first: number; readonly count: number };
+
+/** One writer of the memory machine: it does one thing after the other, and waits where it is made to. */
 export class Writer {
   readonly id: number;
+  /** it does nothing more of its own */
   stopped = false;
-  waitsFor: Store | undefined;
+  /** it stops as soon as it comes back from where it can't be stopped */
+  stopping = false;
+  /** asleep in the kernel, where nothing can stop it */
+  stuck = false;
+  waits: Wait | undefined;
+  /** the block it waits for was released while it was stopped: it tries again when it goes on */
+  woken = false;
 
   constructor(id: number) {
     this.id = id;
   }
 
-  /** A writer counts as held when it is stopped and no store of its own can still land. */
-  get held(): boolean {
-    return this.stopped && !(this.waitsFor?.inKernel ?? false);
+  /** Not while something of its own can still land. */
+  get canStop(): boolean {
+    if (this.stuck) return false;
+    return this.waits === undefined || (this.waits.for === 'store' && !this.waits.store.inKernel);
   }
 }

@@ -47,10 +47,10 @@ export class HoldPlan {
   }
 
   /** Gives what is swept without protection, as blocks. */
-  addUnprotected(swept: RangeSink): void {
+  addUnprotected(open: RangeSink): void {
     const { starts, ends } = this.unprotected;
     for (let index = 0; index < starts.length; index++) {
-      swept.add(starts[index]! / PAGE_BYTES, (ends[index]! - starts[index]!) / PAGE_BYTES);
+      open.add(starts[index]! / PAGE_BYTES, (ends[index]! - starts[index]!) / PAGE_BYTES);
     }
   }
 

@@ -141,7 +141,7 @@ export class ProcessMachine implements Machine {
     while (!this.#hold.releaseStopped() && monotonicNs() < deadline);
   }
 
-  initial(found: RangeSink, swept: RangeSink): void {
+  initial(found: RangeSink, armed: RangeSink, open: RangeSink): void {
     const { space, pages } = this.#attached;
     this.#hold.capture();
     const fresh = new RangeList();
@@ -151,11 +151,11 @@ export class ProcessMachine implements Machine {
     const { gaps, files } = plan;
     for (let gap = 0; gap < gaps.length; gap++) pages.populated(gaps.starts[gap]!, gaps.ends[gap]!, fresh);
     for (let run = 0; run < fresh.length; run++)
-      this.#initialFresh(fresh.firsts[run]!, fresh.counts[run]!, found, swept);
+      this.#initialFresh(fresh.firsts[run]!, fresh.counts[run]!, found, armed);
     for (let file = 0; file < files.length; file++)
       pages.ownPages(files.starts[file]!, files.ends[file]!, found);
-    for (const { first, count } of this.#removed) this.#protectNow(first, count, swept);
-    plan.addUnprotected(swept);
+    for (const { first, count } of this.#removed) this.#protectNow(first, count, armed);
+    plan.addUnprotected(open);
     this.#regionsAtT0 = space.regions;
   }
 
@@ -258,14 +258,14 @@ export class ProcessMachine implements Machine {
   }
 
   /** Pages that came into being since the survey: copied where they are few, else protected now. */
-  #initialFresh(first: number, count: number, found: RangeSink, swept: RangeSink): void {
-    if (count < PROTECT_FROM_PAGES || !this.#protectNow(first, count, swept)) found.add(first, count);
+  #initialFresh(first: number, count: number, found: RangeSink, armed: RangeSink): void {
+    if (count < PROTECT_FROM_PAGES || !this.#protectNow(first, count, armed)) found.add(first, count);
   }
 
-  #protectNow(first: number, count: number, swept: RangeSink): boolean {
+  #protectNow(first: number, count: number, armed: RangeSink): boolean {
     if (this.#protection.protect(first, count) < 0) return false;
     this.#spans.add(first, count);
-    swept.add(first, count);
+    armed.add(first, count);
     return true;
   }
 }
