@@ -32,7 +32,9 @@ export function buildTarget(name: string, options: BuildOptions = {}): Program {
 /** Compiles a C source from anywhere with the options of the targets; `buildTarget` is the usual way. */
 export function compileCached(compiler: string, source: string, options: BuildOptions): string {
   const flags = ['-std=gnu17', '-O2', '-g', '-Wall', '-Wextra', '-Werror', '-pthread', `-I${SOURCES}`];
-  if (options.musl) flags.push('-static');
+  // the kernel's headers are the same for every libc, but musl-gcc does not look where Debian keeps them
+  const kernelHeaders = ['-idirafter', '/usr/include', '-idirafter', '/usr/include/x86_64-linux-gnu'];
+  if (options.musl) flags.push('-static', ...kernelHeaders);
   flags.push(...(options.flags ?? []));
   const hash = createHash('sha256');
   hash.update(JSON.stringify([compiler, flags]));

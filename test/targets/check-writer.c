@@ -6,21 +6,14 @@
  * Prints {words, wrong, stale, future, foreign, inflight, absent, brokenCounters, causeless, examples, counters}.
  * The instant is the one that the counters in the image name.
  */
+#include "image.h"
 #include "verify.h"
-#include <fcntl.h>
 #include <pthread.h>
 
 #define WORKERS 2
 
-struct segment {
-  uint64_t address, offset, size;
-};
-
 static struct plan plan;
 static struct image image;
-static struct segment *segments;
-static size_t segment_count;
-static int file;
 static uint64_t next_extent;
 
 struct worker {
@@ -28,42 +21,6 @@ struct worker {
   struct tally tally;
   uint64_t absent;
 };
-
-static int by_address(const void *a, const void *b) {
-  uint64_t x = ((const struct segment *)a)->address, y = ((const struct segment *)b)->address;
-  return (x > y) - (x < y);
-}
-
-static void read_segments(void) {
-  size_t room = 0;
-  struct segment s;
-  while (scanf("%lu %lu %lu", &s.address, &s.offset, &s.size) == 3) {
-    if (segment_count == room) segments = realloc(segments, (room = room * 2 + 64) * sizeof s);
-    if (!segments) die("realloc");
-    segments[segment_count++] = s;
-  }
-  qsort(segments, segment_count, sizeof *segments, by_address);
-}
-
-/* The first segment that ends after `address`. */
-static size_t find_segment(uint64_t address) {
-  size_t low = 0, high = segment_count;
-  while (low < high) {
-    size_t middle = (low + high) / 2;
-    if (segments[middle].address + segments[middle].size <= address) low = middle + 1;
-    else high = middle;
-  }
-  return low;
-}
-
-static void read_file(void *to, uint64_t size, uint64_t offset) {
-  for (uint64_t done = 0; done < size;) {
-    ssize_t got = pread(file, (char *)to + done, size - done, (off_t)(offset + done));
-    if (got < 0 && errno == EINTR) continue;
-    if (got <= 0) die("reading %lu bytes at offset %lu of the image", size, offset);
-    done += (uint64_t)got;
-  }
-}
 
 /* Checks what the image holds of [address, address + size), which is the words from `word` on. */
 static void check_range(struct worker *w, uint64_t address, uint64_t word, uint64_t size, uint64_t *buffer) {
@@ -95,26 +52,12 @@ static void *work(void *argument) {
   return NULL;
 }
 
-static struct counters *read_counters(void) {
-  struct counters *all = calloc(plan.threads, sizeof *all);
-  if (!all) die("calloc");
-  for (uint64_t t = 0; t < plan.threads; t++) {
-    uint64_t address = plan.counters + t * plan.counters_step;
-    size_t i = find_segment(address);
-    if (i == segment_count || segments[i].address > address) die("the image lacks the counters of thread %lu", t);
-    read_file(&all[t], sizeof *all, segments[i].offset + address - segments[i].address);
-  }
-  return all;
-}
-
 int main(int argc, char **argv) {
   (void)argc;
   only_options(argv, "--plan --file");
   plan = read_plan(option(argv, "plan", ""));
-  file = open(option(argv, "file", ""), O_RDONLY);
-  if (file < 0) die("opening the image");
-  read_segments();
-  struct counters *counters = read_counters();
+  open_image(option(argv, "file", ""));
+  struct counters *counters = read_counters(plan.counters, plan.counters_step, plan.threads);
   image = make_image(&plan, counters);
   struct worker workers[WORKERS] = {0}, all = {0};
   for (int i = 0; i < WORKERS; i++)

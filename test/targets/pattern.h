@@ -32,10 +32,6 @@ struct plan {
   uint64_t lead;          /* 0, or the writes are ordered between threads, see causal_order */
 };
 
-struct counters {
-  volatile uint64_t begin, end;
-};
-
 /*
  * With a lead L, write k of thread t > 0 follows (and has seen) write k of thread t - 1, and write k of thread 0
  * follows write k - L of the last thread. So an image of one instant that holds an effect holds its cause.
@@ -181,14 +177,7 @@ static inline void print_plan(const struct plan *p) {
 
 static inline struct plan read_plan(const char *text) {
   struct plan p;
-  char *at = (char *)(uintptr_t)text;
-#define F(name)                                                     \
-  {                                                                 \
-    char *end;                                                      \
-    p.name = strtoull(at, &end, 10);                                \
-    if (end == at) die("the plan lacks its field %s", #name);       \
-    at = end;                                                       \
-  }
+#define F(name) p.name = take_number(&text, #name);
   PLAN_FIELDS(F)
 #undef F
   return p;

@@ -101,6 +101,20 @@ static inline bool next_command(char *line, size_t size) {
   return true;
 }
 
+/* What a thread has begun and ended; both are in the image that is checked. */
+struct counters {
+  volatile uint64_t begin, end;
+};
+
+/* The next decimal number of a text such as a plan. */
+static inline uint64_t take_number(const char **text, const char *name) {
+  char *end;
+  uint64_t value = strtoull(*text, &end, 10);
+  if (end == *text) die("the plan lacks its field %s", name);
+  *text = end;
+  return value;
+}
+
 /* splitmix64's finaliser: a bijection of 64 bits that looks random. */
 static inline uint64_t mix64(uint64_t x) {
   x += 0x9e3779b97f4a7c15ull;
