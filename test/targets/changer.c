@@ -67,9 +67,9 @@ static bool change_rest(const char *what) {
   if (!strcmp(what, "chdir")) return !chdir("/");
   if (!strcmp(what, "slack")) return !prctl(PR_SET_TIMERSLACK, 12345);
   if (strcmp(what, "child")) return false;
-  pid_t child = fork();
+  pid_t self = getpid(), child = fork();
   if (child == 0) {
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    die_with(self);
     sleeper(NULL);
   }
   return child > 0;

@@ -12,7 +12,6 @@
 #include <signal.h>
 #include <spawn.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 
 #define MAX_CHILDREN 64
@@ -38,8 +37,8 @@ static uint64_t check_constants(uint64_t from) {
 }
 
 /* The child: its own value in some pages, everything else as it was at the fork, until it is told to die. */
-static void live(uint64_t number) {
-  prctl(PR_SET_PDEATHSIG, SIGKILL);
+static void live(uint64_t number, pid_t parent) {
+  die_with(parent);
   uint64_t pages = words / PAGE_WORDS, mark = mix64(number), frozen = memory[0];
   uint64_t end = life_ns ? now_ns() + life_ns + mark % life_ns : ~0ul;
   for (uint64_t round = 1; now_ns() < end; round++) {
@@ -59,9 +58,9 @@ static void live(uint64_t number) {
 }
 
 static void bear(uint64_t slot) {
-  pid_t pid = fork();
+  pid_t self = getpid(), pid = fork();
   if (pid < 0) die("fork");
-  if (pid == 0) live(++forks);
+  if (pid == 0) live(++forks, self);
   pids[slot] = pid;
   forks++;
 }

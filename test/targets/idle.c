@@ -127,17 +127,19 @@ static void make_locked(struct kind *k) {
   if (k->other < 0 || flock(k->other, LOCK_EX)) die("flock");
 }
 static void make_child(struct kind *k) {
+  pid_t self = getpid();
   k->other = fork();
   if (k->other) return;
-  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  die_with(self);
   for (;;) pause();
 }
 static void make_record_lock(struct kind *k) {
   struct flock whole = {.l_type = F_WRLCK};
   k->fd = memfd_create("locked", 0);
+  pid_t self = getpid();
   k->other = fork(); /* record locks are between processes; a memfd is reached by both */
   if (k->other == 0) {
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    die_with(self);
     if (fcntl(k->fd, F_SETLK, &whole)) _exit(1);
     for (;;) pause();
   }

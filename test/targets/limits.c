@@ -11,7 +11,6 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -32,13 +31,13 @@ static void *spin(void *argument) {
 
 /* A process with threads that spin, and with the memory that is read. */
 static pid_t start_victim(void) {
-  pid_t pid = fork();
+  pid_t self = getpid(), pid = fork();
   if (pid) {
     for (uint64_t t = 0; t < thread_count; t++)
       while (!tids[t]) usleep(100);
     return pid;
   }
-  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  die_with(self);
   for (uint64_t t = 1; t < thread_count; t++) {
     pthread_t thread;
     if (pthread_create(&thread, NULL, spin, (void *)t)) die("pthread_create");

@@ -12,12 +12,14 @@
 #define _GNU_SOURCE
 #endif
 #include <errno.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -84,6 +86,12 @@ static inline void only_options(char **argv, const char *known) {
     if (!found || (found[length] != ' ' && found[length] != 0)) die("unknown option %s; known are %s", *at, known);
     if (!at[1]) die("%s wants a value", *at);
   }
+}
+
+/* For a child: ends with its parent, also with one that ended before this call. */
+static inline void die_with(pid_t parent) {
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (getppid() != parent) _exit(0);
 }
 
 /* The next command into `line`, without its newline; false at the end of stdin. One read a byte: commands are short. */

@@ -192,9 +192,10 @@ static pid_t child_pid;
 
 static void start_child(void) {
   if (pipe(child_ask) || pipe(child_tell)) die("pipe");
+  pid_t self = getpid();
   child_pid = fork();
   if (child_pid) return;
-  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  die_with(self);
   close(child_ask[1]);
   if (child_writes) write_until_stopped(plan.threads - 1);
   char byte;
