@@ -41,6 +41,7 @@ export const SYS_epoll_pwait = 281;
 export const SYS_accept4 = 288;
 export const SYS_recvmmsg = 299;
 export const SYS_kcmp = 312;
+export const SYS_sched_setattr = 314;
 export const SYS_userfaultfd = 323;
 export const SYS_pidfd_send_signal = 424;
 export const SYS_io_uring_setup = 425;

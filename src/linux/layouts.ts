@@ -389,3 +389,16 @@ const statxFields = {
 } as const;
 /** linux/stat.h */
 export const statx: Struct<typeof statxFields> = struct('struct statx', 256, statxFields);
+
+const schedAttrFields = {
+  size: 'u32',
+  sched_policy: 'u32',
+  sched_flags: 'u64',
+  sched_nice: 'i32',
+  sched_priority: 'u32',
+  sched_runtime: 'u64',
+  sched_deadline: 'u64',
+  sched_period: 'u64',
+} as const;
+/** linux/sched/types.h: the first version of it, SCHED_ATTR_SIZE_VER0 */
+export const schedAttr: Struct<typeof schedAttrFields> = struct('struct sched_attr', 48, schedAttrFields);

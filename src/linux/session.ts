@@ -3,6 +3,7 @@
  * LivecoreError SYSTEM_CALL; those that change something return what it was, to be given back.
  */
 
+import { setField } from '../bytes/struct.ts';
 import {
   MCL_CURRENT,
   MCL_FUTURE,
@@ -17,10 +18,11 @@ import {
   SIGTSTP,
   SIGTTIN,
   SIGTTOU,
+  SYS_sched_setattr,
 } from './abi.ts';
 import { check } from './failure.ts';
 import { closeFile, openFile, writeFile } from './file.ts';
-import { rlimit } from './layouts.ts';
+import { rlimit, schedAttr } from './layouts.ts';
 import { type Memory, scratch } from './memory.ts';
 import { errno, libc } from './native.ts';
 
@@ -96,6 +98,31 @@ export function setPriority(nice: number, tid = 0): number {
   const before = libc.getpriority(PRIO_PROCESS, tid);
   checked(libc.setpriority(PRIO_PROCESS, tid, nice), `set priority ${nice}`, 'setpriority');
   return before;
+}
+
+/**
+ * Sets the nice value and the slice of a thread (0: the calling one) under SCHED_OTHER (sched_setattr(2)).
+ *
+ * A thread that wakes with a shorter slice than the one that runs preempts it at once; with an equal one it waits until
+ * that one's slice is over, 3 ms, whatever its nice value (kernel/sched/features.h, RUN_TO_PARITY and PREEMPT_SHORT,
+ * 6.12). Kernels before ignore the slice. It is a property of the thread, and ends with it.
+ */
+export function setSlice(nice: number, sliceNs: number, tid = 0): void {
+  const { address, view } = argument();
+  const set = (
+    field: 'size' | 'sched_policy' | 'sched_flags' | 'sched_priority' | 'sched_nice',
+    value: number,
+  ): void => setField(schedAttr, view, 0, field, value);
+  set('size', schedAttr.sizeBytes);
+  set('sched_policy', 0);
+  set('sched_flags', 0);
+  set('sched_nice', nice);
+  set('sched_priority', 0);
+  setField(schedAttr, view, 0, 'sched_runtime', sliceNs);
+  setField(schedAttr, view, 0, 'sched_deadline', 0);
+  setField(schedAttr, view, 0, 'sched_period', 0);
+  const result = libc.syscall(SYS_sched_setattr, tid, address, 0, 0, 0, 0);
+  checked(result, `set the slice of ${tid === 0 ? 'this thread' : `thread ${tid}`}`, 'sched_setattr');
 }
 
 /** Processors that a thread (0: the calling one) may run on. */

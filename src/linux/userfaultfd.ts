@@ -240,7 +240,8 @@ export class Userfaultfd implements Disposable {
     // The lines before it do not change, so neither does its place: looked for once, digits are all that is left to read.
     if (this.#pendingAt === 0) this.#pendingAt = placeAfter(bytes, length, PENDING);
     let value = 0;
-    for (let at = this.#pendingAt; at < length && bytes[at]! >= 48; at++) value = value * 10 + bytes[at]! - 48;
+    for (let at = this.#pendingAt; at < length && bytes[at]! >= 48; at++)
+      value = value * 10 + bytes[at]! - 48;
     return this.#pendingAt === 0 ? -ERRNO.ENODATA : value;
   }
 

@@ -44,6 +44,7 @@ const USER_HEADERS = [
   'sys/pidfd.h',
   'linux/ptrace.h',
   'linux/rseq.h',
+  'linux/sched/types.h',
   'linux/userfaultfd.h',
 ];
 const USER = `#define _GNU_SOURCE\n${USER_HEADERS.map((name) => `#include <${name}>`).join('\n')}`;
