@@ -60,10 +60,11 @@ export class Arming {
 
   /** Whether to go round again, after a round is over. */
   again(): boolean {
-    const { noted, policy, statistics } = this.#context;
-    const more = worthAnotherRound(policy, statistics.rounds, noted.blocks, this.#notedBefore);
-    this.#notedBefore = noted.blocks;
-    if (!more) statistics.converged = noted.blocks <= policy.hotBlocks;
+    const { policy, statistics } = this.#context;
+    const pieces = notedPieces(this.#context);
+    const more = worthAnotherRound(policy, statistics.rounds, pieces, this.#notedBefore);
+    this.#notedBefore = pieces;
+    if (!more) statistics.converged = pieces <= policy.hotBlocks;
     return more;
   }
 
@@ -89,4 +90,14 @@ export class Arming {
       this.#counts[this.#next] = left;
     }
   }
+}
+
+/** What the noted blocks cost inside the hold, in copies of one block: a large granule is protected there, in one call. */
+export function notedPieces({ noted, machine }: Context): number {
+  let merged = 0;
+  for (let index = 0; index < noted.firsts.length; index++) {
+    const granule = machine.granule(noted.firsts[index]!);
+    if (granule > 1) merged += noted.counts[index]! * (1 - 1 / granule);
+  }
+  return Math.max(noted.firsts.length, Math.round(noted.blocks - merged));
 }

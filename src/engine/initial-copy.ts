@@ -61,15 +61,24 @@ export class InitialCopy {
       const inAsked = askedFirst <= from;
       const limit = inAsked ? askedFirst + asked.counts[index]! : askedFirst;
       const stop = noted.nextOut(from, Math.min(end, limit));
-      if (!inAsked) {
-        this.#copyNow(from, stop - from);
-        this.#firsts.push(from);
-        this.#counts.push(stop - from);
-      }
+      if (!inAsked) this.#takeNoted(from, stop - from);
       // So that it is not copied again where the list has it twice.
       noted.forget(from, stop - from);
       from = stop;
     }
+  }
+
+  /** One call protects a large granule, as it protects a single block; copying it would take a hundred times as long. */
+  #takeNoted(first: number, count: number): void {
+    const { machine } = this.#context;
+    const granule = machine.granule(first);
+    if (granule > 1 && first % granule === 0 && count % granule === 0) {
+      machine.protect(first, count);
+      return;
+    }
+    this.#copyNow(first, count);
+    this.#firsts.push(first);
+    this.#counts.push(count);
   }
 
   #copyNow(first: number, count: number): void {

@@ -37,7 +37,8 @@ export interface Machine {
   survey(found: RangeSink): void;
   /**
    * Write-protects a range that survey gave, or a part of it in whole granules. Live: writers may already wait for
-   * it when this returns. Asked again for blocks that were written since, or are protected still, or are gone.
+   * it when this returns. Asked again for blocks that were written since, or are protected still, or are gone; and
+   * inside the hold for large granules that were noted, which are cheaper to protect than to copy.
    */
   protect(first: number, count: number): void;
   /** How long the hold would take, in ns, if T0 were now and `noted` blocks were copied in it. */

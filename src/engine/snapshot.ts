@@ -1,5 +1,5 @@
 import { LivecoreError } from '../errors.ts';
-import { Arming } from './arming.ts';
+import { Arming, notedPieces } from './arming.ts';
 import { Context, invariant } from './context.ts';
 import type { LeafSupply } from './copy-map.ts';
 import { InitialCopy } from './initial-copy.ts';
@@ -192,9 +192,10 @@ export class Snapshot {
       this.#phase = 'survey';
       return;
     }
-    const { machine, policy, noted, statistics, clock } = this.#context;
-    const pauseNs = machine.forecastPause(noted.blocks);
-    if (statistics.holdAttempts === 0) this.#listener.forecast?.(pauseNs, noted.blocks);
+    const { machine, policy, statistics, clock } = this.#context;
+    const pieces = notedPieces(this.#context);
+    const pauseNs = machine.forecastPause(pieces);
+    if (statistics.holdAttempts === 0) this.#listener.forecast?.(pauseNs, pieces);
     if (this.#stopReason !== undefined) return;
     if (pauseNs > policy.pauseLimitNs) throw pauseTooLong(pauseNs, policy.pauseLimitNs);
     statistics.holdAttempts++;

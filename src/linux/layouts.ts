@@ -399,6 +399,8 @@ const schedAttrFields = {
   sched_runtime: 'u64',
   sched_deadline: 'u64',
   sched_period: 'u64',
+  sched_util_min: 'u32',
+  sched_util_max: 'u32',
 } as const;
-/** linux/sched/types.h: the first version of it, SCHED_ATTR_SIZE_VER0 */
-export const schedAttr: Struct<typeof schedAttrFields> = struct('struct sched_attr', 48, schedAttrFields);
+/** linux/sched/types.h */
+export const schedAttr: Struct<typeof schedAttrFields> = struct('struct sched_attr', 56, schedAttrFields);

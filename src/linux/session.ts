@@ -108,19 +108,11 @@ export function setPriority(nice: number, tid = 0): number {
  * 6.12). Kernels before ignore the slice. It is a property of the thread, and ends with it.
  */
 export function setSlice(nice: number, sliceNs: number, tid = 0): void {
-  const { address, view } = argument();
-  const set = (
-    field: 'size' | 'sched_policy' | 'sched_flags' | 'sched_priority' | 'sched_nice',
-    value: number,
-  ): void => setField(schedAttr, view, 0, field, value);
-  set('size', schedAttr.sizeBytes);
-  set('sched_policy', 0);
-  set('sched_flags', 0);
-  set('sched_nice', nice);
-  set('sched_priority', 0);
+  const { address, view, bytes } = argument();
+  bytes.fill(0, 0, schedAttr.sizeBytes);
+  setField(schedAttr, view, 0, 'size', schedAttr.sizeBytes);
+  setField(schedAttr, view, 0, 'sched_nice', nice);
   setField(schedAttr, view, 0, 'sched_runtime', sliceNs);
-  setField(schedAttr, view, 0, 'sched_deadline', 0);
-  setField(schedAttr, view, 0, 'sched_period', 0);
   const result = libc.syscall(SYS_sched_setattr, tid, address, 0, 0, 0, 0);
   checked(result, `set the slice of ${tid === 0 ? 'this thread' : `thread ${tid}`}`, 'sched_setattr');
 }

@@ -44,7 +44,6 @@ const USER_HEADERS = [
   'sys/pidfd.h',
   'linux/ptrace.h',
   'linux/rseq.h',
-  'linux/sched/types.h',
   'linux/userfaultfd.h',
 ];
 const USER = `#define _GNU_SOURCE\n${USER_HEADERS.map((name) => `#include <${name}>`).join('\n')}`;
@@ -56,9 +55,16 @@ const KERNEL = `
 #include <asm/siginfo.h>
 #include <asm/sigcontext.h>
 #include <asm/ucontext.h>
+#include <linux/sched/types.h>
 struct rt_sigframe { char *pretcode; struct ucontext uc; siginfo_t info; };`;
 const KERNEL_CONSTANTS = ['UC_FP_XSTATE', 'UC_SIGCONTEXT_SS', 'UC_STRICT_RESTORE_SS'];
-const KERNEL_STRUCTS = ['struct sigcontext', 'struct ucontext', 'struct rt_sigframe', 'struct _fpx_sw_bytes'];
+const KERNEL_STRUCTS = [
+  'struct sigcontext',
+  'struct ucontext',
+  'struct rt_sigframe',
+  'struct _fpx_sw_bytes',
+  'struct sched_attr',
+];
 
 test('constants are those of the headers', () => {
   const isKernel = (name: string): boolean => KERNEL_CONSTANTS.includes(name);

@@ -84,7 +84,10 @@ export class CheckedMachine extends ForwardingMachine {
       this.#expect(this.#surveyed.has(block), `block ${block} is protected, but no survey gave it`);
     }
     if (this.#stage === 'held')
-      this.#expect(!this.capabilities.liveArming, 'the engine arms inside the hold');
+      this.#expect(
+        !this.capabilities.liveArming || this.granule(first) > 1,
+        'the engine arms single blocks inside the hold',
+      );
     super.protect(first, count);
   }
 
