@@ -28,7 +28,7 @@ export const NS_PER_MS = 1_000_000;
  */
 export const DEFAULT_POLICY: Policy = {
   armStepBlocks: 2048,
-  chunkBlocks: 128,
+  chunkBlocks: 64,
   hotBlocks: 48,
   maxRounds: 8,
   holdNs: 5 * NS_PER_MS,

@@ -10,6 +10,8 @@ const BLOCK_BYTES = 4096;
 /** the largest room: a huge page's span */
 const LARGEST_BLOCKS = 512;
 const DEPTH = 64;
+/** writes of the backlog begun in one pump, 20 us each: a trap may wait for it */
+const BACKLOG_AT_ONCE = 4;
 /** so much of the ring is kept for writers that wait */
 const RESERVE_SHARE = 0.25;
 
@@ -100,7 +102,9 @@ export class FileStorage implements SnapshotStorage, Disposable {
   pump(): void {
     this.#reap(0);
     const backlog = this.#backlog;
-    while (this.#layout !== undefined && this.#backlogNext < backlog.rooms.length && this.#free.length > 0) {
+    if (this.#layout === undefined) return;
+    for (let count = 0; count < BACKLOG_AT_ONCE && this.#free.length > 0; count++) {
+      if (this.#backlogNext === backlog.rooms.length) break;
       const next = this.#backlogNext;
       const begun = this.#begin(
         backlog.firsts[next]!,
