@@ -33,7 +33,7 @@ static pthread_t *threads;
 static pthread_barrier_t barrier;
 static uint64_t rate, reads, start_ns;
 static bool spin, has_child, child_writes;
-static bool *stopping; /* shared, so that a writing child sees it too */
+static bool *stopping; /* shared where a child writes */
 static volatile uint64_t sink;
 
 static void *map_memory(const char *kind, uint64_t size) {
@@ -315,7 +315,9 @@ int main(int argc, char **argv) {
   configure(argv);
   lay_out(argv);
   start_ns = now_ns();
-  stopping = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  /* shared memory only where it is asked for: a dump has to say of it that others may write it */
+  int sharing = child_writes ? MAP_SHARED : MAP_PRIVATE;
+  stopping = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, sharing | MAP_ANONYMOUS, -1, 0);
   stalls = calloc(plan.threads, sizeof *stalls);
   threads = calloc(plan.threads, sizeof *threads);
   uint64_t capacity = 4 * MIB / sizeof(struct gap) / plan.threads;
