@@ -99,6 +99,8 @@ export interface DumpSummary {
     readonly p99Us: number;
     readonly maxUs: number;
   };
+  /** when each phase began, the last hold if there were several, and when all was done: CLOCK_MONOTONIC, in ns */
+  readonly courseNs: Readonly<Record<DumpPhase | 'done', number>>;
   /** of all processes of the tool */
   readonly peakRssBytes: number;
   readonly before: TargetMemory;

@@ -30,6 +30,7 @@ const summary: DumpSummary = {
     lost: 0,
   },
   traps: { count: 812, p50Us: 13, p99Us: 60, maxUs: 240 },
+  courseNs: { attach: 1e9, arm: 2e9, hold: 3e9, copy: 4e9, release: 5e9, finish: 6e9, done: 7e9 },
   peakRssBytes: 2 ** 27,
   before: memory,
   after: memory,

@@ -1,4 +1,4 @@
-import type { TargetMemory } from '../dump-types.ts';
+import type { DumpPhase, TargetMemory } from '../dump-types.ts';
 import type { Policy } from '../engine/policy.ts';
 import { Snapshot } from '../engine/snapshot.ts';
 import type { CoreLayout } from '../formats/elf-core/layout.ts';
@@ -40,6 +40,15 @@ export class Capture implements Disposable {
   readonly snapshot: Snapshot;
   #layout: CoreLayout | undefined;
   #plannedRegions: readonly Region[] = [];
+  /** when each phase began, CLOCK_MONOTONIC; 0 for what did not come */
+  readonly courseNs: Record<DumpPhase, number> = {
+    attach: monotonicNs(),
+    arm: 0,
+    hold: 0,
+    copy: 0,
+    release: 0,
+    finish: 0,
+  };
   /** apparent size of the file */
   sizeBytes = 0;
 
@@ -70,7 +79,9 @@ export class Capture implements Disposable {
   /** Runs the snapshot to its end, and writes what belongs around it. Throws why it failed; the target runs on. */
   run(): void {
     const { storage, fd } = this.#options;
+    this.courseNs.arm = monotonicNs();
     this.#loop();
+    this.courseNs.finish = monotonicNs();
     this.#options.released?.();
     if (this.snapshot.failure !== undefined) throw this.snapshot.failure;
     this.machine.keepThreads();
@@ -90,6 +101,7 @@ export class Capture implements Disposable {
     let next = 0;
     while (this.snapshot.step() !== 'ended') {
       const now = monotonicNs();
+      if (this.courseNs.release === 0 && this.snapshot.phase === 'disarm') this.courseNs.release = now;
       if (now < next) continue;
       next = now + TICK_NS;
       try {
@@ -108,6 +120,8 @@ export class Capture implements Disposable {
   }
 
   #place(): void {
+    this.courseNs.copy = monotonicNs();
+    this.courseNs.hold = this.courseNs.copy - this.machine.pauseNs;
     if (this.machine.regions !== this.#plannedRegions) this.#layout = layoutOf(this.machine.regions);
     this.#options.storage.place(this.#layout!);
   }

@@ -1,5 +1,6 @@
 import type { DumpPlan, DumpSummary } from '../dump-types.ts';
 import { NS_PER_MS } from '../engine/policy.ts';
+import { monotonicNs } from '../linux/clock.ts';
 import { readStatus } from '../linux/proc.ts';
 import { PAGE_BYTES } from '../machines/process/pages.ts';
 import type { Region } from '../machines/process/regions.ts';
@@ -66,6 +67,7 @@ export function summaryOf({ pid, output }: LoopRequest, capture: Capture, outcom
       p99Us: us(waits.quantile(0.99)),
       maxUs: us(waits.max),
     },
+    courseNs: { ...capture.courseNs, done: monotonicNs() },
     peakRssBytes: peakRssBytes(),
     before: outcome.before,
     after: outcome.after,
