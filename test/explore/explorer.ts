@@ -21,6 +21,8 @@ export interface ExploreOptions {
   readonly mostViolations?: number;
   /** `false`: a miss handler's last two steps are cut from one another */
   readonly fuse?: boolean;
+  /** remembers how every situation came about, so that one from which nothing leads to the end can be shown */
+  readonly trace?: boolean;
 }
 
 /** What an exploration found. */
@@ -111,6 +113,7 @@ export class Explorer {
   readonly #violations = new Map<string, Violation>();
   readonly #most: number;
   readonly #fuse: boolean;
+  readonly #trace: Situation[] | undefined;
   #runs = 0;
 
   constructor(subject: Subject, shape: Shape, options: ExploreOptions = {}) {
@@ -121,6 +124,7 @@ export class Explorer {
     this.#bus = new subject.Bus(this.#computer);
     this.#independence = new Independence(this.#computer);
     this.#hasher = new Hasher(this.#independence.varying());
+    this.#trace = options.trace === true ? [] : undefined;
     this.#fuse = options.fuse ?? true;
     this.#most = options.mostViolations ?? Number.POSITIVE_INFINITY;
   }
@@ -356,11 +360,14 @@ export class Explorer {
   #allEnd(): void {
     const stuck = this.#graph.stuck();
     if (stuck.length === 0) return;
-    this.#violations.set('stuck', {
-      what: `from ${stuck.length} situations nothing leads to the end: somebody waits for ever`,
-      schedule: [],
-      events: 0,
-    });
+    const what = 'somebody waits for ever: from here nothing leads to the end';
+    let shown: Situation | undefined;
+    for (const id of stuck) {
+      const one = this.#trace?.[id];
+      if (one !== undefined && (shown === undefined || one.events < shown.events)) shown = one;
+    }
+    if (shown !== undefined) this.#say(what, shown);
+    else this.#violations.set(what, { what, schedule: [], events: 0 });
   }
 
   #anyActs(): boolean {
@@ -394,6 +401,7 @@ export class Explorer {
     const id = this.#graph.add();
     const next = { words: this.#pool.copyOf(words), id, from, what, events: from.events + events };
     seen.set(hash, next);
+    if (this.#trace !== undefined) this.#trace[id] = next;
     this.#graph.edge(from.id, id);
     if (id > MOST_STATES) throw new Error(`more than ${MOST_STATES} situations: too large to explore`);
     return next;

@@ -1,0 +1,72 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Bus } from './bus.ts';
+import { Computer, initialWord } from './computer.ts';
+import { snapshotOf } from './computer-snapshot.ts';
+import { exportLog, rebuild } from './log.ts';
+
+const WORDS = 24;
+const FIRST = 30;
+const LEFT_OUT = [FIRST + 1];
+
+/** The log of a machine of 6 blocks, the second of which (the copy map) is left out. */
+function logged(content: 'random' | 'nul'): { bytes: Uint8Array; computer: Computer } {
+  const computer = new Computer({
+    blocks: 6,
+    firstBlock: FIRST,
+    wordsPerBlock: WORDS,
+    tsbEntries: 4,
+    pages: [{ va: 0x2000n, block: 3 }],
+    programs: [{ instructions: [{ kind: 'store', va: 0x2000n, value: 7 }] }],
+    variants: { storage: 'log', map: 'apart', content },
+  });
+  const snapshot = snapshotOf(new Bus(computer));
+  while (snapshot.step() !== 'ended');
+  assert.equal(snapshot.failure, undefined);
+  return { bytes: exportLog(computer, LEFT_OUT), computer };
+}
+
+const { bytes } = logged('nul');
+const HEAD_BYTES = 2 * (5 + LEFT_OUT.length + 1) * 4;
+const RECORD_BYTES = (3 + WORDS) * 4;
+
+test('the image is rebuilt from a log of locations and contents, whatever the disk held before', () => {
+  for (const content of ['random', 'nul'] as const) {
+    const { content: blocks, missing, damaged, head } = rebuild(logged(content).bytes);
+    assert.deepEqual([missing, damaged, head.leftOut], [[], [], LEFT_OUT]);
+    assert.deepEqual([...blocks.keys()].sort(), [30, 32, 33, 34, 35]);
+    for (const block of [32, 33, 34, 35]) {
+      assert.deepEqual(
+        [...blocks.get(block)!],
+        Array.from({ length: WORDS }, (_, word) => initialWord(block, word)),
+      );
+    }
+  }
+});
+
+test('cut short anywhere: what is whole is restored, the rest is named', () => {
+  for (let length = 0; length < bytes.length; length++) {
+    const cut = bytes.slice(0, length);
+    if (length < HEAD_BYTES / 2) {
+      assert.throws(() => rebuild(cut), /no whole head/);
+      continue;
+    }
+    const { content, missing } = rebuild(cut);
+    const whole = Math.max(0, Math.floor((length - HEAD_BYTES) / RECORD_BYTES));
+    assert.equal(content.size, whole, `${length} bytes`);
+    assert.equal(missing.length, 5 - whole);
+  }
+});
+
+test('a bit flipped anywhere: at most one block is missing, and it is named; none is wrong', () => {
+  const good = rebuild(bytes);
+  for (let bit = 0; bit < bytes.length * 8; bit++) {
+    const flipped = bytes.slice();
+    flipped[bit >>> 3] = flipped[bit >>> 3]! ^ (1 << (bit & 7));
+    const { content, missing, damaged } = rebuild(flipped);
+    const inHead = bit < HEAD_BYTES * 8;
+    assert.equal(missing.length, inHead ? 0 : 1, `bit ${bit}`);
+    assert.equal(damaged.length, inHead ? 0 : 1);
+    for (const [block, words] of content) assert.deepEqual(words, good.content.get(block));
+  }
+});

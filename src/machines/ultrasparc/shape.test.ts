@@ -1,0 +1,71 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Computer } from './computer.ts';
+import type { Shape } from './shape.ts';
+import { parseVariant } from './variants.ts';
+
+const GOOD: Shape = {
+  blocks: 12,
+  tsbEntries: 512,
+  pages: [{ va: 0x2000n, block: 9 }],
+  programs: [{ instructions: [] }],
+};
+const refuses = (shape: Partial<Shape>, why: RegExp): void => {
+  assert.throws(
+    () => new Computer({ ...GOOD, ...shape }),
+    (error: Error) => {
+      assert.match(error.message, why);
+      assert.equal((error as Error & { code: string }).code, 'USAGE');
+      return true;
+    },
+  );
+};
+
+test('what can not be built is refused with the reason', () => {
+  refuses({ blocks: 3 }, /4 blocks at least/);
+  refuses({ blocks: 4, wordsPerBlock: 64 }, /too small for its kernel: 33 blocks of kernel/);
+  refuses({ storageBlocks: 11 }, /storage is too small for the image: 11 blocks for 12/);
+  refuses({ pages: [{ va: 0x0000_0800_0000_0000n, block: 9 }] }, /out of range/);
+  refuses({ pages: [{ va: 0xffff_f7ff_ffff_e000n, block: 9 }] }, /out of range/);
+  refuses({ pages: [{ va: 0x2000n, block: 8, size: 1 }] }, /not aligned to its size/);
+  refuses({ pages: [{ va: 0x1_0000n, block: 9, size: 1 }] }, /physical address is not aligned/);
+  refuses({ pages: [{ va: 0x2000n, block: 12 }] }, /no such block/);
+  refuses({ firstBlock: 2 ** 28 - 4 }, /41 bits/);
+  refuses({ tlbEntries: 1, pages: [{ va: 0x2000n, block: 9, locked: true }] }, /locked/);
+  refuses({ programs: [{ instructions: [{ kind: 'load', va: 0x2002n }] }] }, /not aligned to a word/);
+  refuses({ devices: [{ transfers: [{ block: 12, word: 0, value: 0 }] }] }, /DMA to block 12/);
+  refuses(
+    { devices: [{ transfers: [{ block: 0, word: 0, value: 0 }] }] },
+    /block 0 is a DMA buffer and the kernel's/,
+  );
+  const dma = { devices: [{ transfers: [{ block: 11, word: 0, value: 0 }] }] };
+  refuses({ ...dma, slotRegisters: false }, /needs slot registers/);
+  assert.throws(() => parseVariant('map=nowhere'), /no such variant: map=nowhere.*map=copied\|apart/);
+});
+
+test('pages that a small TSB can not tell apart are refused', () => {
+  const pages = [
+    { va: 0x2000n, block: 8 },
+    { va: 0x2000n + 0x8000n, block: 9 },
+  ];
+  refuses({ tsbEntries: 4, pages }, /one tag and one place/);
+  assert.ok(new Computer({ ...GOOD, pages }));
+});
+
+test('main memory holds what Figure 9 shows', () => {
+  const { contents } = new Computer({
+    ...GOOD,
+    wordsPerBlock: 2048,
+    kernelBlocks: 2,
+    osBlocks: 1,
+    programBlocks: 1,
+  }).plan;
+  assert.deepEqual(contents.slice(0, 6), [
+    'kernel',
+    'kernel',
+    'operating system',
+    'snapshot program',
+    'copy map',
+    'application',
+  ]);
+});

@@ -1,0 +1,154 @@
+/**
+ * `npm run explore`: every order of events of the small machines, for every legal combination of variants; every
+ * planted fault, with the shortest schedule that shows it; larger machines under random schedules.
+ */
+import { parseArgs } from 'node:util';
+import { groundOf, planOf, type Shape } from '../../src/machines/ultrasparc/shape.ts';
+import {
+  describeVariants,
+  legalCombinations,
+  type Variants,
+} from '../../src/machines/ultrasparc/variants.ts';
+import { Explorer, type Findings } from './explorer.ts';
+import { FAULTS, type Fault } from './faults.ts';
+import { exploreRandomly } from './random.ts';
+import { LARGE, ODD, SMALL, shorter, withEvent } from './scenarios.ts';
+import { loadSubject } from './subject.ts';
+
+/** A machine and how much of it is explored. */
+export interface Course {
+  readonly name: string;
+  readonly shape: Shape;
+  readonly variants: readonly Variants[];
+}
+
+export interface Totals {
+  combinations: number;
+  states: number;
+  orders: number;
+  violations: number;
+}
+
+/** Every legal combination of a shape; where it has no large page, `pages` makes no difference and counts once. */
+export function combinationsOf(shape: Shape): Variants[] {
+  const all = legalCombinations(groundOf(planOf({ ...shape, variants: { pages: 'split' } })));
+  const large = shape.pages.some((page) => (page.size ?? 0) > 0);
+  return large ? all : all.filter((variants) => variants.pages === 'whole');
+}
+
+export async function exploreOne(shape: Shape, variants: Variants): Promise<Findings> {
+  const subject = await loadSubject('as-it-is');
+  const started = variants.start === 'event' ? withEvent(shape) : shape;
+  return new Explorer(subject, { ...started, variants }).explore();
+}
+
+/** Explores a fault, on its machine, and gives what shows it. */
+export async function exploreFault(fault: Fault): Promise<Findings> {
+  const subject = await loadSubject(fault.name.replaceAll(/\W+/g, '-'), fault);
+  const shape = { ...fault.shape, variants: fault.variants ?? {} };
+  const fuse = fault.fuse ?? true;
+  const findings = new Explorer(subject, shape, { fuse }).explore();
+  const unseen = findings.violations[0]?.schedule.length === 0;
+  return unseen ? new Explorer(subject, shape, { fuse, trace: true }).explore() : findings;
+}
+
+export async function exploreCourse(
+  { name, shape, variants }: Course,
+  say: (line: string) => void,
+): Promise<Totals> {
+  const totals: Totals = { combinations: 0, states: 0, orders: 0, violations: 0 };
+  const started = performance.now();
+  for (const one of variants) {
+    const { states, orders, violations } = await exploreOne(shape, one);
+    totals.combinations++;
+    totals.states += states;
+    totals.orders += orders;
+    totals.violations += violations.length;
+    for (const { what, schedule } of violations.slice(0, 1)) {
+      say(`${name} ${describeVariants(one)}: ${what}`);
+      for (const event of schedule) say(`    ${event}`);
+    }
+  }
+  const seconds = (performance.now() - started) / 1000;
+  const figures = `${totals.states} states, ${totals.orders.toExponential(2)} orders, ${totals.violations} violations`;
+  say(`${name}: ${totals.combinations} combinations, ${figures}, ${seconds.toFixed(1)} s`);
+  return totals;
+}
+
+/** The table of faults for docs/method.md. */
+export async function faultTable(
+  faults: readonly Fault[] = FAULTS,
+): Promise<{ table: string[]; missed: string[] }> {
+  const table = [
+    '| fault | shown by | steps of processors and devices | shortest schedule |',
+    '|---|---|---|---|',
+  ];
+  const missed: string[] = [];
+  for (const fault of faults) {
+    const first = (await exploreFault(fault)).violations[0];
+    if ((first === undefined) !== (fault.harmless !== undefined)) missed.push(fault.name);
+    if (first === undefined) table.push(`| ${fault.name} | no order: ${fault.harmless ?? '???'} | - | - |`);
+    else table.push(`| ${fault.name} | ${first.what} | ${first.events} | ${first.schedule.join('; ')} |`);
+  }
+  return { table, missed };
+}
+
+/** The whole, or with `quick` the part for every change. */
+export function courses(quick: boolean): Course[] {
+  const [small, large, odd] = [combinationsOf(SMALL), combinationsOf(LARGE), combinationsOf(ODD)];
+  if (!quick) {
+    return [
+      { name: 'small', shape: SMALL, variants: small },
+      { name: 'large page', shape: LARGE, variants: large },
+      { name: 'odd', shape: ODD, variants: odd },
+    ];
+  }
+  const some = (all: Variants[], step: number): Variants[] => all.filter((_, index) => index % step === 0);
+  return [
+    { name: 'small, 1 access each', shape: shorter(SMALL, 1), variants: some(small, 7) },
+    { name: 'small', shape: SMALL, variants: some(small, 197) },
+    { name: 'large page, 1 access each', shape: shorter(LARGE, 1), variants: some(large, 113) },
+    { name: 'odd', shape: ODD, variants: some(odd, 97) },
+  ];
+}
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    options: {
+      quick: { type: 'boolean', default: false },
+      faults: { type: 'boolean', default: false },
+      only: { type: 'string' },
+      shard: { type: 'string', default: '0/1' },
+      seed: { type: 'string' },
+      runs: { type: 'string', default: '200' },
+    },
+  });
+  const say = (line: string): void => void process.stdout.write(`${line}\n`);
+  if (values.faults) {
+    const { table, missed } = await faultTable();
+    for (const line of table) say(line);
+    if (missed.length > 0) say(`not as expected: ${missed.join(', ')}`);
+    process.exitCode = missed.length > 0 ? 1 : 0;
+    return;
+  }
+  if (values.seed !== undefined) {
+    const found = exploreRandomly(Number(values.runs), Number(values.seed));
+    say(found ?? `random machines: ${values.runs} runs, seed ${values.seed}, 0 violations`);
+    process.exitCode = found === undefined ? 0 : 1;
+    return;
+  }
+  let violations = 0;
+  const [shard = 0, shards = 1] = values.shard.split('/').map(Number);
+  for (const course of courses(values.quick)) {
+    if (values.only !== undefined && course.name !== values.only) continue;
+    const variants = course.variants.filter((_, index) => index % shards === shard);
+    violations += (await exploreCourse({ ...course, variants }, say)).violations;
+  }
+  const seed = Math.floor(Math.random() * 2 ** 31);
+  const found = values.only === undefined ? exploreRandomly(Number(values.runs), seed) : undefined;
+  if (values.only === undefined)
+    say(found ?? `random machines: ${values.runs} runs, seed ${seed}, 0 violations`);
+  process.exitCode = violations > 0 || found !== undefined ? 1 : 0;
+}
+
+if (import.meta.main) await main();
