@@ -6,6 +6,7 @@ import { addCompletion } from './completion.ts';
 import type { Context } from './context.ts';
 import { addDoctor } from './doctor.ts';
 import { addDump } from './dump.ts';
+import { addExplain } from './explain.ts';
 import { addMan } from './man.ts';
 import { addShow } from './show.ts';
 import { type Ending, endingOf, exitStatuses } from './voice.ts';
@@ -28,6 +29,7 @@ export function buildTree(context: Context): Command {
   addDump(program, context);
   addShow(program, context);
   addDoctor(program, context);
+  addExplain(program, context);
   addCompletion(program);
   addMan(program, context);
   return program;

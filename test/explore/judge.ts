@@ -63,7 +63,9 @@ export class Judge implements Observer {
     else if (expected.block !== block || memory.read(block, expected.word) !== expected.value)
       this.#say(`store ${order} of processor ${processor} is not the one that is next in its program`);
     if (!this.#inSnapshot(block)) return;
-    if (!this.#bit(block)) this.#say(`processor ${processor} wrote to block ${block}, which is not copied`);
+    // Written to after it was copied. Its indication may follow: S4 sets W first, and only then the copy map.
+    if (!this.#has(block, KEPT))
+      this.#say(`processor ${processor} wrote to block ${block}, which is not copied`);
   }
 
   deviceWrote(slot: number, block: number): void {
