@@ -13,7 +13,7 @@ import { Hasher, Pool, pathOf, type Situation } from './situation.ts';
 import type { Subject } from './subject.ts';
 
 /** Small steps, so that a small machine already takes many. */
-export const SMALL_STEPS: Partial<Policy> = { armStepBlocks: 4, chunkBlocks: 2, hotBlocks: 1, maxRounds: 2 };
+export const SMALL_STEPS: Partial<Policy> = { armStepBlocks: 16, chunkBlocks: 2, hotBlocks: 1, maxRounds: 2 };
 
 export interface ExploreOptions {
   readonly policy?: Partial<Policy>;

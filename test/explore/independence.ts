@@ -3,6 +3,7 @@ import { Op } from '../../src/machines/ultrasparc/bus.ts';
 import type { Computer } from '../../src/machines/ultrasparc/computer.ts';
 import type { Instruction } from '../../src/machines/ultrasparc/instruction.ts';
 import { Phase } from '../../src/machines/ultrasparc/processor.ts';
+import { TSB_ENTRY_WORDS } from '../../src/machines/ultrasparc/translation-tables.ts';
 import { SAVED_W } from '../../src/machines/ultrasparc/tte.ts';
 
 const BLOCK_BYTES = 8192;
@@ -101,7 +102,7 @@ export class Independence {
       case Op.clock:
         return true;
       case Op.copyWord:
-        return !this.#words.has(a * BLOCK_BYTES + b) && !this.#isTsb(a);
+        return !this.#words.has(a * BLOCK_BYTES + b) && this.#tsbSlot(a, b) === 0;
       default:
         return false;
     }
@@ -214,7 +215,7 @@ export class Independence {
       case Op.wake:
         return this.#mayWait(unit, future, rangeBits(a - plan.firstBlock, b));
       case Op.copyWord:
-        if (this.#isTsb(a)) return future.slots !== 0;
+        if ((future.slots & this.#tsbSlot(a, b)) !== 0) return true;
         return (future.writes & (1 << (this.#words.get(a * BLOCK_BYTES + b) ?? 31))) !== 0;
       case Op.stored:
       case Op.destroyed:
@@ -358,8 +359,12 @@ export class Independence {
     return bits;
   }
 
-  #isTsb(block: number): boolean {
-    return block < this.#computer.plan.firstBlock + this.#computer.plan.tableBlocks;
+  /** The place of the TSB that a word of memory belongs to, if a handler ever fills it. */
+  #tsbSlot(block: number, word: number): number {
+    const { memory, tables } = this.#computer;
+    const offset = memory.at(block, word) - tables.place.tsbOffset;
+    const slot = this.#slots.get(tables.place.tsbOffset + offset - (offset % TSB_ENTRY_WORDS));
+    return offset < 0 || slot === undefined ? 0 : 1 << slot;
   }
 
   #word(block: number, word: number): number {

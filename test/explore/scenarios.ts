@@ -112,6 +112,12 @@ export const ODD: Shape = {
   ],
 };
 
+/** One processor that uses two pieces of a large page. */
+export const ONE_LARGE: Shape = {
+  ...LARGE,
+  programs: [{ context: 1, instructions: LARGE.programs[0]!.instructions.slice(0, 2) }],
+};
+
 /** One processor finds in the TSB what the other has put there. */
 export const SHARED_TSB: Shape = {
   ...SMALL,
