@@ -32,7 +32,8 @@ export function probeTracing(): TracingProbe {
     suspendSeccomp: untried,
     userDispatch: untried,
   };
-  const child = spawn(process.execPath, ['--version'], { stdio: 'ignore' });
+  // it has to be there still when we look at it, however late a busy machine lets us
+  const child = spawn(process.execPath, ['-e', 'setTimeout(() => {}, 60_000)'], { stdio: 'ignore' });
   // an executable that cannot be started is reported by this event and has no pid
   child.on('error', () => {});
   child.unref();
