@@ -5,6 +5,7 @@ import type { CoreLayout } from '../formats/elf-core/layout.ts';
 import { monotonicNs } from '../linux/clock.ts';
 import { untouchedMarkerEntry } from '../linux/features.ts';
 import { readSmapsRollup, readStatus } from '../linux/proc.ts';
+import { isGone } from '../linux/proc-file.ts';
 import { Attachment } from '../machines/process/attach.ts';
 import { type ProcessFacts, readFacts } from '../machines/process/facts.ts';
 import { ProcessMachine } from '../machines/process/machine.ts';
@@ -148,4 +149,14 @@ export function readTargetMemory(pid: number): TargetMemory {
     anonHugePagesBytes: rollup.get('AnonHugePages') ?? 0,
     swapBytes: rollup.get('Swap') ?? 0,
   };
+}
+
+/** The same of a target that may have ended while it was dumped: then it has none. */
+export function readTargetMemoryIfAlive(pid: number): TargetMemory {
+  try {
+    return readTargetMemory(pid);
+  } catch (error) {
+    if (!isGone(error)) throw error;
+    return { rssBytes: 0, pssBytes: 0, vmPteBytes: 0, anonHugePagesBytes: 0, swapBytes: 0 };
+  }
 }

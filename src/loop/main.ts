@@ -11,7 +11,7 @@ import { sleepNs } from '../linux/poll.ts';
 import { Watchdog } from '../linux/watchdog.ts';
 import { readCaller, readTarget } from '../machines/process/right-facts.ts';
 import { judgeRights, requireRights } from '../machines/process/rights.ts';
-import { Capture, readTargetMemory } from './capture.ts';
+import { Capture, readTargetMemory, readTargetMemoryIfAlive } from './capture.ts';
 import { fileBytesOf } from './file-size.ts';
 import { FileStorage } from './file-storage.ts';
 import { prepareHost } from './host.ts';
@@ -76,7 +76,7 @@ function dump(request: LoopRequest): DumpSummary {
     watchdog.feed(0);
     capture[Symbol.dispose]();
   }
-  const after = readTargetMemory(pid);
+  const after = readTargetMemoryIfAlive(pid);
   file?.publish();
   const fileBytes = fileBytesOf(fd);
   return summaryOf(request, capture, { before, after, fileBytes, totalNs: monotonicNs() - begin });

@@ -6,6 +6,7 @@ import {
   PTRACE_O_TRACESYSGOOD,
   UFFD_FEATURE_EVENT_REMOVE,
   UFFD_FEATURE_PAGEFAULT_FLAG_WP,
+  UFFD_FEATURE_WP_HUGETLBFS_SHMEM,
   UFFD_FEATURE_WP_UNPOPULATED,
 } from '../../linux/abi.ts';
 import { monotonicNs } from '../../linux/clock.ts';
@@ -37,7 +38,11 @@ export interface AttachOptions {
   readonly marker: bigint;
 }
 
-const FEATURES = UFFD_FEATURE_PAGEFAULT_FLAG_WP | UFFD_FEATURE_WP_UNPOPULATED | UFFD_FEATURE_EVENT_REMOVE;
+const FEATURES =
+  UFFD_FEATURE_PAGEFAULT_FLAG_WP |
+  UFFD_FEATURE_WP_UNPOPULATED |
+  UFFD_FEATURE_WP_HUGETLBFS_SHMEM |
+  UFFD_FEATURE_EVENT_REMOVE;
 const CODE_CHUNK_BYTES = 4 * 1024 * 1024;
 /** pieces overlap by this */
 const LONGEST_GADGET = 16;

@@ -1,5 +1,6 @@
 import type { Capabilities, Machine, Outcome, RangeSink, TrapBatch } from '../../engine/machine.ts';
 import { RangeList } from '../../engine/range-list.ts';
+import { LivecoreError } from '../../errors.ts';
 import { monotonicNs, realtimeNs } from '../../linux/clock.ts';
 import { ERRNO } from '../../linux/errno.ts';
 import { failure } from '../../linux/failure.ts';
@@ -45,8 +46,12 @@ export class ProcessMachine implements Machine {
   /** ranges whose content was destroyed before T0, with their protection */
   readonly #removed: RangeList = new RangeList();
   readonly #surveyed = new Set<Region>();
+  /** memory that the kernel would not register */
+  readonly #unprotectable: RangeList = new RangeList();
   readonly #resources: DisposableStack;
   #plan: HoldPlan | undefined;
+  /** a hold was abandoned, and not all that it had asked to stop have stopped and been let go */
+  #lettingGo = false;
   #ownPages = 0;
   #t0: T0 | undefined;
   #regionsAtT0: readonly Region[] = [];
@@ -116,7 +121,7 @@ export class ProcessMachine implements Machine {
   }
 
   forecastPause(noted: number): number {
-    const pages = noted + this.#ownPages + this.#words.blocks.size;
+    const pages = noted + this.#ownPages + this.#words.blocks.size + this.#unprotectable.blocks;
     const threads = this.#words.threads;
     const regions = this.#attached.space.regions.length;
     return (
@@ -125,6 +130,7 @@ export class ProcessMachine implements Machine {
   }
 
   beginHold(): void {
+    this.#lettingGo = false;
     this.#hold.begin();
   }
 
@@ -137,8 +143,7 @@ export class ProcessMachine implements Machine {
 
   abandonHold(): void {
     this.#copier.held = false;
-    const deadline = monotonicNs() + 1_000_000_000;
-    while (!this.#hold.releaseStopped() && monotonicNs() < deadline);
+    this.#lettingGo = !this.#hold.releaseStopped();
   }
 
   initial(found: RangeSink, armed: RangeSink, open: RangeSink): void {
@@ -165,6 +170,8 @@ export class ProcessMachine implements Machine {
   }
 
   takeTraps(traps: TrapBatch, timeoutNs: number): void {
+    // A thread that a hold asked to stop, and that was in a page fault, stops once its trap is served: let go then.
+    if (this.#lettingGo) this.#lettingGo = !this.#hold.releaseStopped();
     this.#traps.take(traps, timeoutNs, this.granule);
   }
 
@@ -201,14 +208,30 @@ export class ProcessMachine implements Machine {
   #learnThreads(): void {
     const { pid } = this.#attached;
     for (const tid of taskIds(pid)) {
-      if (!this.#words.knows(tid) && !this.#words.learn(tid)) this.#attached.ask(tid, this.#words);
+      if (!this.#words.knows(tid) && !this.#words.learn(tid)) this.#askThread(tid);
     }
+  }
+
+  /** A thread that ends meanwhile has no words any more; one that can't be asked has none of a C library. */
+  #askThread(tid: number): void {
+    try {
+      this.#attached.ask(tid, this.#words);
+    } catch (error) {
+      const gone =
+        error instanceof LivecoreError && (error.errno === ERRNO.ESRCH || error.code !== 'SYSTEM_CALL');
+      if (!gone) throw error;
+    }
+    if (!this.#words.knows(tid)) this.#words.giveUp(tid);
   }
 
   #surveyRegion(region: Region, found: RangeSink): void {
     if (region.handling !== 'protected' || this.#surveyed.has(region)) return;
     const { start, end } = region.mapping;
-    if (!this.#protection.register(start, end)) return;
+    if (!this.#protection.register(start, end)) {
+      // It can only be copied in the hold: the forecast has to know.
+      this.#attached.pages.populated(start, end, this.#unprotectable);
+      return;
+    }
     this.#surveyed.add(region);
     const spans = new RangeList();
     this.#attached.pages.populatedSpans(start, end, spans);
@@ -249,6 +272,7 @@ export class ProcessMachine implements Machine {
 
   #initialWords(found: RangeSink): void {
     const words = new RangeList();
+    for (const tid of this.#hold.tids()) if (!this.#words.knows(tid)) this.#words.learn(tid);
     this.#words.atT0(this.#hold.tids(), words);
     for (let run = 0; run < words.length; run++) {
       const first = words.firsts[run]!;

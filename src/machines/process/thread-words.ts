@@ -70,6 +70,11 @@ export class ThreadWords {
     this.#setTidAddress(tid, result < 0 ? 0 : injection.read().word(0));
   }
 
+  /** Takes a thread for one without words, so that it is not asked again. */
+  giveUp(tid: number): void {
+    this.#setTidAddress(tid, 0);
+  }
+
   /** Inside the hold: the blocks of all words of the threads, and of the mutexes that they hold now. */
   atT0(tids: Iterable<number>, found: RangeSink): void {
     for (const block of this.blocks) found.add(block, 1);
