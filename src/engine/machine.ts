@@ -52,8 +52,9 @@ export interface Machine {
   /** One look at how far the stop is: 'held' when no writer can write any more, and not before. */
   continueHold(): 'holding' | 'held';
   /**
-   * Lets all writers go that beginHold stopped: the hold took too long and will be tried again, or something failed
-   * before resume returned.
+   * Lets the writers go that beginHold stopped: the hold took too long and will be tried again, or something failed
+   * before resume returned. It waits for nobody: who has yet to stop may have to be served before, and is let go by
+   * the takeTraps that finds them stopped.
    */
   abandonHold(): void;
   /**

@@ -143,12 +143,14 @@ export class Snapshot {
 
   /** Lets everybody go. A machine that fails in that as well is left to its disposal, the owner's next act. */
   #fail(reason: LivecoreError): void {
-    const failsAgain = this.#failure !== undefined;
+    if (this.#failure !== undefined) {
+      this.#phase = 'ended';
+      return;
+    }
+    this.#failure = reason;
     const held = this.#phase === 'hold';
-    this.#failure ??= reason;
     this.#phase = 'disarm';
     try {
-      if (failsAgain) throw reason;
       if (held) this.#context.machine.abandonHold();
       this.#traps.giveUp();
     } catch {
@@ -157,9 +159,9 @@ export class Snapshot {
   }
 
   #serve(timeoutNs: number): Step {
+    this.#traps.serve(timeoutNs);
     // A storage that fails has ended the snapshot; it must not end the orderly release as well.
     if (this.#failure === undefined) this.#context.storage.pump();
-    this.#traps.serve(timeoutNs);
     return timeoutNs > 0 ? 'waited' : 'served';
   }
 
@@ -226,15 +228,8 @@ export class Snapshot {
     const { machine, policy, statistics, clock } = this.#context;
     machine.abandonHold();
     this.#phase = 'survey';
-    if (statistics.holdAttempts < policy.holdAttempts) {
-      this.#retryAtNs = clock.now() + policy.holdRetryNs * 2 ** (statistics.holdAttempts - 1);
-      return;
-    }
-    throw new LivecoreError(
-      'HOLD_FAILED',
-      `hold given up ${policy.holdAttempts} times: the writers did not all stop within ${policy.holdNs / NS_PER_MS} ms`,
-      { cure: 'a thread may be stuck in the kernel (state D in /proc/PID/task); try again when it is not' },
-    );
+    if (statistics.holdAttempts >= policy.holdAttempts) throw holdFailed(policy);
+    this.#retryAtNs = clock.now() + policy.holdRetryNs * 2 ** (statistics.holdAttempts - 1);
   }
 
   /** One chunk: of a pending removal, else of the sweep. Waits where the staging memory has no room for it. */
@@ -258,6 +253,14 @@ export class Snapshot {
     if (this.#failure !== undefined) return;
     invariant(this.#context.copied.size === this.captured.blocks, 'not all that is captured was copied');
   }
+}
+
+function holdFailed(policy: Policy): LivecoreError {
+  return new LivecoreError(
+    'HOLD_FAILED',
+    `hold given up ${policy.holdAttempts} times: the writers did not all stop within ${policy.holdNs / NS_PER_MS} ms`,
+    { cure: 'a thread may be stuck in the kernel (state D in /proc/PID/task); try again when it is not' },
+  );
 }
 
 function pauseTooLong(pauseNs: number, limitNs: number): LivecoreError {

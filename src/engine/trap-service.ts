@@ -47,15 +47,18 @@ export class TrapService {
     return this.#removals.length > 0;
   }
 
-  /** Takes the traps that wait, or for at most `timeoutNs` those that come, and serves them. */
+  /** Takes the traps that wait, or for at most `timeoutNs` those that come, and serves them after those that queue. */
   serve(timeoutNs: number): void {
     const { machine, traps, clock } = this.#context;
-    const sinceNs = timeoutNs > 0 ? clock.now() : this.#lookedNs;
+    const queued = this.writersWait;
+    if (queued) this.#serveQueue();
+    // There is room again: that is what was waited for.
+    const patienceNs = queued && !this.writersWait ? 0 : timeoutNs;
+    const sinceNs = patienceNs > 0 ? clock.now() : this.#lookedNs;
     traps.length = 0;
     this.#next = 0;
-    machine.takeTraps(traps, timeoutNs);
+    machine.takeTraps(traps, patienceNs);
     if (traps.length < traps.capacity) this.#lookedNs = clock.now();
-    if (this.writersWait) this.#serveQueue();
     for (; this.#next < traps.length; this.#next++) {
       const first = traps.firsts[this.#next]!;
       const count = traps.counts[this.#next]!;

@@ -49,6 +49,8 @@ export class MemoryMachine implements Machine {
   #discarded = new RangeList();
   /** the writers that the hold has not stopped yet */
   #toStop: Writer[] = [];
+  /** a hold was abandoned, and some may yet stop for it */
+  #lettingGo = false;
   #surveyed = 0;
   #attached = false;
   #held = false;
@@ -141,6 +143,7 @@ export class MemoryMachine implements Machine {
   }
 
   beginHold(): void {
+    this.#lettingGo = false;
     this.#toStop = [...this.#writers.values()];
   }
 
@@ -160,7 +163,10 @@ export class MemoryMachine implements Machine {
   }
 
   abandonHold(): void {
-    this.resume();
+    this.#toStop = [];
+    this.#held = false;
+    this.#lettingGo = true;
+    this.#letGoStopped();
   }
 
   initial(found: RangeSink, armed: RangeSink, open: RangeSink): void {
@@ -180,15 +186,12 @@ export class MemoryMachine implements Machine {
   resume(): void {
     this.#held = false;
     this.#toStop = [];
-    for (const writer of this.#writers.values()) {
-      writer.stopped = false;
-      writer.stopping = false;
-      if (writer.woken && writer.waits?.for === 'store') this.#store(writer, writer.waits.store);
-    }
+    for (const writer of this.#writers.values()) this.#goOn(writer);
   }
 
   takeTraps(traps: TrapBatch, timeoutNs: number): void {
     traps.length = 0;
+    if (this.#lettingGo) this.#letGoStopped();
     while (this.#untold.length > 0 && traps.length < traps.capacity) {
       const { first, count, kind } = this.#untold.shift()!;
       traps.add(first, count, kind);
@@ -202,7 +205,7 @@ export class MemoryMachine implements Machine {
       if (waits?.for !== 'removal' || waits.first !== first || waits.count !== count) continue;
       this.blocks.discard(first, count);
       if (this.atT0 === undefined) this.#lostProtection(first, count);
-      this.#goesOn(writer);
+      this.#served(writer);
       return;
     }
   }
@@ -278,13 +281,25 @@ export class MemoryMachine implements Machine {
     }
     this.blocks.store(store.address, store.value);
     this.onStore(writer.id, store);
-    this.#goesOn(writer);
+    this.#served(writer);
     return 'done';
   }
 
-  #goesOn(writer: Writer): void {
+  /** It has what it waited for. */
+  #served(writer: Writer): void {
     writer.waits = undefined;
     this.#stopIfItCan(writer);
+  }
+
+  /** Who was asked to stop and could not yet has to stop first. */
+  #letGoStopped(): void {
+    for (const writer of this.#writers.values()) if (writer.stopped) this.#goOn(writer);
+  }
+
+  #goOn(writer: Writer): void {
+    writer.stopped = false;
+    writer.stopping = false;
+    if (writer.woken && writer.waits?.for === 'store') this.#store(writer, writer.waits.store);
   }
 
   #stopIfItCan(writer: Writer): void {
@@ -320,7 +335,7 @@ export class MemoryMachine implements Machine {
     for (const writer of this.#writers.values()) {
       if (writer.waits?.for !== 'removal') continue;
       this.blocks.discard(writer.waits.first, writer.waits.count);
-      this.#goesOn(writer);
+      this.#served(writer);
     }
   }
 }
