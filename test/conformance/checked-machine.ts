@@ -18,7 +18,7 @@ const stagesOf: Partial<Record<Method, readonly Stage[]>> = {
   resume: ['held'],
   takeTraps: ['arming', 'holding', 'running', 'disarming'],
   copy: ['held', 'running'],
-  release: ['arming', 'holding', 'held', 'running', 'disarming'],
+  release: ['arming', 'holding', 'running', 'disarming'],
   acknowledge: ['arming', 'holding', 'running', 'disarming'],
 };
 

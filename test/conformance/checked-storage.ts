@@ -10,6 +10,8 @@ export class CheckedStorage extends MemoryStorage {
   moves: () => boolean = () => true;
   /** called at each call, to throw there */
   onCall: () => void = () => {};
+  /** how often somebody urgent was told that there is no room */
+  refused = 0;
   readonly #bytes: number;
   /** where room is open, and how many blocks it was opened for */
   readonly #open = new Map<number, number>();
@@ -29,6 +31,7 @@ export class CheckedStorage extends MemoryStorage {
     if (count < 1 || count > this.largestOpen) this.faults.push(`room for ${count} blocks is opened`);
     const offset = super.open(count, urgent);
     if (offset >= 0) this.#open.set(offset, count);
+    else if (urgent) this.refused++;
     return offset;
   }
 

@@ -49,6 +49,8 @@ export function checkPrograms(checks: Checks): void {
     if (failure === undefined) assertTrue(subject, taken);
     else assert.match(failure.code, /^(HOLD_FAILED|STALLED)$/, failure.stack);
     for (const turn of turnsOf(taken)) reached.add(turn);
+    // A writer that did not stop in time is let go by this.
+    if (failure !== undefined) subject.machine[Symbol.dispose]();
     await assertLetGo(subject);
     return 1;
   });
