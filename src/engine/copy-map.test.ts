@@ -96,6 +96,18 @@ test('ranges over several leaves are set, found and cleared whole', () => {
   assert.equal(map.nextSet(first, first + count + 3), first + count);
 });
 
+test('more leaves than are made at once do not share their bits', () => {
+  const map = new CopyMap();
+  const leaves = 600;
+  for (let leaf = 0; leaf < leaves; leaf++) map.set(leaf * LEAF_BITS + leaf);
+  assert.equal(map.size, leaves);
+  for (let leaf = 0; leaf < leaves; leaf++) {
+    const first = leaf * LEAF_BITS;
+    assert.equal(map.nextSet(first, first + LEAF_BITS), first + leaf);
+    assert.equal(map.nextSet(first + leaf + 1, first + LEAF_BITS), first + LEAF_BITS);
+  }
+});
+
 test('a map of far apart blocks takes one leaf for each, of the words that were asked for', () => {
   const leaves: Uint32Array[] = [];
   const map = new CopyMap((words) => {
