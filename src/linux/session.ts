@@ -117,6 +117,22 @@ export function setSlice(nice: number, sliceNs: number, tid = 0): void {
   checked(result, `set the slice of ${tid === 0 ? 'this thread' : `thread ${tid}`}`, 'sched_setattr');
 }
 
+/**
+ * Sets the nice value of the group that this session is scheduled as (sched(7), "The autogroup feature"): a session of its
+ * own is one, and without this it has to share the CPUs evenly with every other session, whatever the nice values
+ * inside. It ends with the session.
+ */
+export function setSessionPriority(nice: number): void {
+  const path = '/proc/self/autogroup';
+  const fd = check(openFile(path, O_WRONLY | O_CLOEXEC), `open ${path}`, 'openat', { path });
+  const { address, bytes } = argument();
+  const text = new TextEncoder().encode(String(nice));
+  bytes.set(text);
+  const result = writeFile(fd, address, text.length);
+  closeFile(fd);
+  check(result, `write ${path}`, 'write', { path });
+}
+
 /** Processors that a thread (0: the calling one) may run on. */
 export function getAffinity(tid = 0): number[] {
   const { address, bytes } = argument();

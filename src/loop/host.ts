@@ -4,6 +4,7 @@ import {
   ignoreTerminalStops,
   lockMemory,
   setPriority,
+  setSessionPriority,
   setSlice,
   setThreadName,
   setTimerSlackNs,
@@ -34,6 +35,7 @@ export function prepareHost(): Disposable {
   attempt(() => setTimerSlackNs(1));
   attempt(() => setPriority(NICE));
   attempt(() => setSlice(NICE, SLICE_NS));
+  attempt(() => setSessionPriority(NICE));
   const latency = attempt(() => new CpuLatency());
   return {
     [Symbol.dispose]: () => {
