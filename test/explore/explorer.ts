@@ -119,6 +119,7 @@ export class Explorer {
   constructor(subject: Subject, shape: Shape, options: ExploreOptions = {}) {
     this.#subject = subject;
     this.#policy = { ...DEFAULT_POLICY, ...SMALL_STEPS, ...options.policy };
+    // oxlint-disable-next-line typescript/unbound-method -- a static function without `this`
     this.#computer = new subject.Computer(shape, { witnessWords: Judge.words });
     this.#judge = new Judge(this.#computer, subject.storedContent);
     this.#bus = new subject.Bus(this.#computer);

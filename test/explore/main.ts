@@ -75,7 +75,7 @@ export async function exploreCourse(
   return totals;
 }
 
-/** The table of faults for docs/method.md. */
+/** The table of faults for the report. */
 export async function faultTable(
   faults: readonly Fault[] = FAULTS,
 ): Promise<{ table: string[]; missed: string[] }> {

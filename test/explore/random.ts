@@ -126,6 +126,7 @@ interface Effect {
 /** Runs a drawn machine under its schedule; what is wrong, and what happened. */
 export function runDrawn(one: Drawn): { wrong: string | undefined; schedule: string[] } {
   const shape = shapeOf(one);
+  // oxlint-disable-next-line typescript/unbound-method -- a static function without `this`
   const computer = new Computer(shape, { witnessWords: Judge.words });
   const judge = new Judge(computer, storedContent);
   const bus = new Bus(computer);
