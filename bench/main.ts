@@ -1,0 +1,54 @@
+/** `npm run bench`: measures, prints the table, and after a full run writes docs/performance.md and .svg. */
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpus, release, tmpdir, totalmem } from 'node:os';
+import { join } from 'node:path';
+import { measureScenario, type ScenarioResult } from './measure.ts';
+import { type BenchOptions, parseOptions, USAGE } from './options.ts';
+import { selectScenarios } from './scenarios.ts';
+import { plotOf, tableOf } from './table.ts';
+import { stopTools } from './tools.ts';
+
+const BEGIN = '<!-- made by npm run bench -->';
+const END = '<!-- end -->';
+const DOCS = new URL('../docs/', import.meta.url);
+
+async function run(options: BenchOptions): Promise<void> {
+  const folder = mkdtempSync(join(tmpdir(), 'livecore-bench-'));
+  try {
+    const results: ScenarioResult[] = [];
+    for (const scenario of selectScenarios(options)) {
+      results.push(await measureScenario(scenario, folder, (text) => process.stderr.write(`${text}\n`)));
+    }
+    if (options.json) console.log(JSON.stringify(results));
+    else console.log(`${machine()}\n\n${tableOf(results)}`);
+    if (options.publish) publish(results);
+  } finally {
+    stopTools();
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+function machine(): string {
+  const [cpu] = cpus();
+  const memory = Math.round(totalmem() / 2 ** 30);
+  return `${cpus().length} x ${cpu?.model}, ${memory} GiB, Linux ${release()}, Node ${process.version}`;
+}
+
+function publish(results: readonly ScenarioResult[]): void {
+  const file = new URL('performance.md', DOCS);
+  const text = readFileSync(file, 'utf8');
+  const [before, rest] = text.split(BEGIN);
+  const after = rest?.split(END)[1];
+  if (before === undefined || after === undefined) throw new Error(`${file.pathname} has lost its markers`);
+  writeFileSync(file, `${before}${BEGIN}\n${machine()}\n\n${tableOf(results)}\n${END}${after}`);
+  writeFileSync(new URL('performance.svg', DOCS), plotOf(results));
+}
+
+try {
+  const options = parseOptions(process.argv.slice(2));
+  if (options === 'help') console.log(USAGE);
+  else await run(options);
+} catch (error) {
+  console.error(error instanceof Error ? error.message : error);
+  process.exitCode = 2;
+}
