@@ -10,7 +10,7 @@ import { stopTools } from './tools.ts';
 
 const BEGIN = '<!-- made by npm run bench -->';
 const END = '<!-- end -->';
-const DOCS = new URL('../docs/', import.meta.url);
+const ROOT = new URL('../', import.meta.url);
 
 async function run(options: BenchOptions): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), 'livecore-bench-'));
@@ -35,13 +35,13 @@ function machine(): string {
 }
 
 function publish(results: readonly ScenarioResult[]): void {
-  const file = new URL('performance.md', DOCS);
+  const file = new URL('docs/performance.md', ROOT);
   const text = readFileSync(file, 'utf8');
   const [before, rest] = text.split(BEGIN);
   const after = rest?.split(END)[1];
   if (before === undefined || after === undefined) throw new Error(`${file.pathname} has lost its markers`);
   writeFileSync(file, `${before}${BEGIN}\n${machine()}\n\n${tableOf(results)}\n${END}${after}`);
-  writeFileSync(new URL('performance.svg', DOCS), plotOf(results));
+  writeFileSync(new URL('docs/performance.svg', ROOT), plotOf(results));
 }
 
 try {
