@@ -1,3 +1,4 @@
+/* oxlint-disable no-control-regex -- what a terminal is sent */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { demonstrate } from '../machines/ultrasparc/demonstration.ts';
@@ -45,7 +46,6 @@ test('the picture fits narrow and wide terminals, and says without colours what 
       for (const line of plain.split('\n')) assert.ok(line.length <= columns, line);
       const coloured = asText(picture, true, columns);
       // biome-ignore lint/suspicious/noControlCharactersInRegex: it is what a terminal is sent
-      // oxlint-disable-next-line no-control-regex
       assert.equal(coloured.replaceAll(/\u001b\[[0-9;]*m/g, '').replaceAll(/ +$/gm, ''), plain);
     }
   }
