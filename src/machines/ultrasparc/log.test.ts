@@ -34,7 +34,10 @@ test('the image is rebuilt from a log of locations and contents, whatever the di
   for (const content of ['random', 'nul'] as const) {
     const { content: blocks, missing, damaged, head } = rebuild(logged(content).bytes);
     assert.deepEqual([missing, damaged, head.leftOut], [[], [], LEFT_OUT]);
-    assert.deepEqual([...blocks.keys()].sort((left, right) => left - right), [30, 32, 33, 34, 35]);
+    assert.deepEqual(
+      [...blocks.keys()].sort((left, right) => left - right),
+      [30, 32, 33, 34, 35],
+    );
     for (const block of [32, 33, 34, 35]) {
       assert.deepEqual(
         [...blocks.get(block)!],
