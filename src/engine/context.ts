@@ -1,5 +1,6 @@
 import { LivecoreError } from '../errors.ts';
 import { CopyMap, type LeafSupply } from './copy-map.ts';
+import { Lead } from './lead.ts';
 import { type Clock, type Machine, Outcome, TrapBatch } from './machine.ts';
 import { Noted } from './noted.ts';
 import type { Policy } from './policy.ts';
@@ -29,6 +30,7 @@ export class Context {
   readonly unreliable: RangeList = new RangeList();
   readonly lost: RangeList = new RangeList();
   readonly absent: RangeList = new RangeList();
+  readonly lead: Lead = new Lead();
   readonly traps: TrapBatch = new TrapBatch(TRAPS_AT_ONCE);
   readonly outcome: Outcome = new Outcome();
 

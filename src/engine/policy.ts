@@ -29,7 +29,7 @@ export const NS_PER_MS = 1_000_000;
 export const DEFAULT_POLICY: Policy = {
   armStepBlocks: 2048,
   chunkBlocks: 64,
-  hotBlocks: 48,
+  hotBlocks: 16,
   maxRounds: 8,
   holdNs: 10 * NS_PER_MS,
   holdAttempts: 8,

@@ -32,8 +32,11 @@ const WAIT_NS = 200_000;
 
 /** Listens to the turns of a snapshot. Never called while writers are held; what it throws ends the snapshot. */
 export interface SnapshotListener {
-  /** Arming has converged for the first time; the hold is next, unless the listener throws. */
-  forecast?(pauseNs: number, noted: number): void;
+  /**
+   * What is to be captured has been found, and arming is next, unless the listener throws. Told here and not in front
+   * of the hold: whoever listens may take the writers' CPU for a while, and in the hold they need it to stop.
+   */
+  forecast?(pauseNs: number): void;
   /** T0 has been, the writers run again. */
   resumed?(): void;
 }
@@ -171,6 +174,7 @@ export class Snapshot {
         if (this.#context.clock.now() < this.#retryAtNs) return this.#serve(WAIT_NS);
         this.#arming.survey();
         this.#phase = 'arm';
+        if (this.#context.statistics.rounds === 1) this.#forecast();
         return 'surveyed';
       case 'arm':
         if (this.#context.machine.capabilities.liveArming && this.#arming.protect()) return 'protected';
@@ -188,6 +192,12 @@ export class Snapshot {
     }
   }
 
+  /** With as many noted blocks as arming is expected to come down to. */
+  #forecast(): void {
+    const { machine, policy } = this.#context;
+    this.#listener.forecast?.(machine.forecastPause(policy.hotBlocks));
+  }
+
   /** After a round of arming: another one, or the hold, or nothing if the pause would be too long. */
   #decide(): void {
     if (this.#context.machine.capabilities.liveArming && this.#arming.again()) {
@@ -197,8 +207,6 @@ export class Snapshot {
     const { machine, policy, statistics, clock } = this.#context;
     const pieces = notedPieces(this.#context);
     const pauseNs = machine.forecastPause(pieces);
-    if (statistics.holdAttempts === 0) this.#listener.forecast?.(pauseNs, pieces);
-    if (this.#stopReason !== undefined) return;
     if (pauseNs > policy.pauseLimitNs) throw pauseTooLong(pauseNs, policy.pauseLimitNs);
     statistics.holdAttempts++;
     this.#heldSinceNs = clock.now();

@@ -124,7 +124,7 @@ export class TrapService {
 
   /** One writer's block; false where it has to wait for room. */
   #write(first: number, count: number, sinceNs: number): boolean {
-    const { machine, statistics, clock } = this.#context;
+    const { machine, statistics, clock, lead } = this.#context;
     if (this.mode === 'copy') {
       if (!copyArmed(this.#context, first, count, 'trapped')) return false;
       const end = first + count;
@@ -132,6 +132,7 @@ export class TrapService {
       machine.release(first, count);
       statistics.traps++;
       statistics.waits.add(clock.now() - sinceNs);
+      lead.add(first);
       return true;
     }
     if (this.mode === 'note') this.#note(first, count);

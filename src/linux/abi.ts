@@ -267,8 +267,16 @@ export const POLLHUP = 16;
 export const POLLNVAL = 32;
 
 // ---- linux/aio_abi.h
-export const IOCB_CMD_PWRITE = 1;
-export const IOCB_CMD_PREAD = 0;
+export const IOCB_CMD_PREADV = 7;
+export const IOCB_CMD_PWRITEV = 8;
+
+// ---- linux/io_uring.h
+export const IORING_OFF_SQES = 0x10000000;
+export const IORING_SETUP_SINGLE_ISSUER = 0x1000;
+export const IORING_SETUP_DEFER_TASKRUN = 0x2000;
+export const IORING_ENTER_GETEVENTS = 1;
+export const IORING_OP_READV = 1;
+export const IORING_OP_WRITEV = 2;
 
 // ---- sys/socket.h
 export const AF_UNIX = 1;

@@ -4,8 +4,8 @@
  */
 
 import {
-  IOCB_CMD_PREAD,
-  IOCB_CMD_PWRITE,
+  IOCB_CMD_PREADV,
+  IOCB_CMD_PWRITEV,
   SYS_io_destroy,
   SYS_io_getevents,
   SYS_io_setup,
@@ -13,33 +13,41 @@ import {
 } from './abi.ts';
 import { ERRNO } from './errno.ts';
 import { check } from './failure.ts';
-import { iocb, ioEvent } from './layouts.ts';
+import { iocb, ioEvent, iovec } from './layouts.ts';
 import { MappedMemory, type Memory } from './memory.ts';
 import { errno, libc } from './native.ts';
 
 const IOCB_BYTES = iocb.sizeBytes;
 const EVENT_BYTES = ioEvent.sizeBytes;
+const IOVEC_BYTES = iovec.sizeBytes;
 const OPCODE = iocb.at.aio_lio_opcode;
 const HEAD_BYTES = 64;
 const NO_TIMEOUT = 0;
 const ZERO_TIMEOUT_AT = 16;
 
-/** A queue of up to `depth` reads and writes under way; each has a slot, named by the caller. */
+/** A queue of up to `depth` gathering writes under way; each has a slot, named by the caller. */
 export class AioQueue implements Disposable {
   readonly depth: number;
+  /** the most pieces of memory that one write gathers */
+  readonly piecesMax: number;
   readonly #memory: MappedMemory;
   readonly #requests: Memory;
   readonly #events: Memory;
+  readonly #vectors: Memory;
   readonly #context: number;
   #pending = 0;
   #closed = false;
 
   /** @throws LivecoreError SYSTEM_CALL: EAGAIN above fs.aio-max-nr, ENOSYS in a kernel without AIO */
-  constructor(depth: number) {
+  constructor(depth: number, piecesMax: number) {
     this.depth = depth;
-    this.#memory = new MappedMemory(HEAD_BYTES + depth * (IOCB_BYTES + EVENT_BYTES), { populate: true });
+    this.piecesMax = piecesMax;
+    const vectorsAt = HEAD_BYTES + depth * (IOCB_BYTES + EVENT_BYTES);
+    const vectorsBytes = depth * piecesMax * IOVEC_BYTES;
+    this.#memory = new MappedMemory(vectorsAt + vectorsBytes, { populate: true });
     this.#requests = this.#memory.slice(HEAD_BYTES, depth * IOCB_BYTES);
     this.#events = this.#memory.slice(HEAD_BYTES + depth * IOCB_BYTES, depth * EVENT_BYTES);
+    this.#vectors = this.#memory.slice(vectorsAt, vectorsBytes);
     const result = libc.syscall(SYS_io_setup, depth, this.#memory.address, 0, 0, 0, 0);
     const error = result < 0 ? -errno() : 0;
     if (error < 0) this.#memory[Symbol.dispose]();
@@ -52,29 +60,36 @@ export class AioQueue implements Disposable {
     return this.#pending;
   }
 
+  /** Names a piece of memory of the next request of a slot: `index` counts from 0, below `piecesMax`. */
+  setPiece(slot: number, index: number, address: number, length: number): void {
+    const at = (slot * this.piecesMax + index) * IOVEC_BYTES;
+    this.#vectors.setWord(at + iovec.at.iov_base, address);
+    this.#vectors.setWord(at + iovec.at.iov_len, length);
+  }
+
   /**
-   * Begins a write. Slot, memory and descriptor belong to the kernel until {@link reap} reports the slot.
+   * Begins a write of the slot's first `pieces` pieces, one after the other, to `offset` of the file. Slot and memory
+   * belong to the kernel until {@link reap} reports the slot.
    *
-   * @param slot below `depth`, and not under way
    * @returns 0, or a negative errno: then nothing was begun; -EAGAIN when the kernel has no room now
    */
-  write(slot: number, fd: number, address: number, length: number, offset: number): number {
-    return this.#submit(IOCB_CMD_PWRITE, slot, fd, address, length, offset);
+  write(slot: number, fd: number, pieces: number, offset: number): number {
+    return this.#submit(IOCB_CMD_PWRITEV, slot, fd, pieces, offset);
   }
 
   /** Begins a read; otherwise as {@link write}. */
-  read(slot: number, fd: number, address: number, length: number, offset: number): number {
-    return this.#submit(IOCB_CMD_PREAD, slot, fd, address, length, offset);
+  read(slot: number, fd: number, pieces: number, offset: number): number {
+    return this.#submit(IOCB_CMD_PREADV, slot, fd, pieces, offset);
   }
 
-  #submit(opcode: number, slot: number, fd: number, address: number, length: number, offset: number): number {
+  #submit(opcode: number, slot: number, fd: number, pieces: number, offset: number): number {
     const requests = this.#requests;
     const base = slot * IOCB_BYTES;
     requests.setWord(base + iocb.at.aio_data, slot);
     requests.uint32[(base + OPCODE) >>> 2] = opcode;
     requests.uint32[(base + iocb.at.aio_fildes) >>> 2] = fd;
-    requests.setWord(base + iocb.at.aio_buf, address);
-    requests.setWord(base + iocb.at.aio_nbytes, length);
+    requests.setWord(base + iocb.at.aio_buf, this.#vectors.address + slot * this.piecesMax * IOVEC_BYTES);
+    requests.setWord(base + iocb.at.aio_nbytes, pieces);
     requests.setWord(base + iocb.at.aio_offset, offset);
     // io_submit takes a list of pointers to requests: one, at 8 of the head
     this.#memory.setWord(8, requests.address + base);

@@ -189,7 +189,7 @@ function probeDescriptors(add: Add): void {
 
 function probeAio(): Finding {
   return attempt(
-    () => new AioQueue(1)[Symbol.dispose](),
+    () => new AioQueue(1, 1)[Symbol.dispose](),
     'raise fs.aio-max-nr; a container profile may forbid io_setup',
   );
 }

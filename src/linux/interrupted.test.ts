@@ -182,10 +182,11 @@ test('scans of a pagemap', () => {
 
 test('asynchronous writes', () => {
   using memory = new MappedMemory(PAGE);
-  using queue = new AioQueue(1);
+  using queue = new AioQueue(1, 1);
   const fd = openFile(path, O_RDWR | O_CLOEXEC);
   const result = interrupted(['syscall'], () => {
-    assert.equal(queue.write(0, fd, memory.address, 512, 0), 0);
+    queue.setPiece(0, 0, memory.address, 512);
+    assert.equal(queue.write(0, fd, 1, 0), 0);
     assert.equal(queue.reap(1), 1);
     return queue.result(0);
   });

@@ -160,6 +160,73 @@ const ioEventFields = { data: 'u64', obj: 'u64', res: 'i64', res2: 'i64' } as co
 /** linux/aio_abi.h */
 export const ioEvent: Struct<typeof ioEventFields> = struct('struct io_event', 32, ioEventFields);
 
+const ioUringParamsFields = {
+  sq_entries: 'u32',
+  cq_entries: 'u32',
+  flags: 'u32',
+  sq_thread_cpu: 'u32',
+  sq_thread_idle: 'u32',
+  features: 'u32',
+  wq_fd: 'u32',
+  resv: 12,
+  'sq_off.head': 'u32',
+  'sq_off.tail': 'u32',
+  'sq_off.ring_mask': 'u32',
+  'sq_off.ring_entries': 'u32',
+  'sq_off.flags': 'u32',
+  'sq_off.dropped': 'u32',
+  'sq_off.array': 'u32',
+  'sq_off.resv1': 'u32',
+  // headers before 6.5 call it resv2
+  _pad_sq: 8,
+  'cq_off.head': 'u32',
+  'cq_off.tail': 'u32',
+  'cq_off.ring_mask': 'u32',
+  'cq_off.ring_entries': 'u32',
+  'cq_off.overflow': 'u32',
+  'cq_off.cqes': 'u32',
+  'cq_off.flags': 'u32',
+  'cq_off.resv1': 'u32',
+  _pad_cq: 8,
+} as const;
+/** linux/io_uring.h */
+export const ioUringParams: Struct<typeof ioUringParamsFields> = struct(
+  'struct io_uring_params',
+  120,
+  ioUringParamsFields,
+);
+
+const ioUringSqeFields = {
+  opcode: 'u8',
+  flags: 'u8',
+  ioprio: 'u16',
+  fd: 'i32',
+  off: 'u64',
+  addr: 'u64',
+  len: 'u32',
+  rw_flags: 'u32',
+  user_data: 'u64',
+  buf_index: 'u16',
+  personality: 'u16',
+  splice_fd_in: 'i32',
+  addr3: 'u64',
+  _pad: 8,
+} as const;
+/** linux/io_uring.h; the members of its unions that a write uses */
+export const ioUringSqe: Struct<typeof ioUringSqeFields> = struct(
+  'struct io_uring_sqe',
+  64,
+  ioUringSqeFields,
+);
+
+const ioUringCqeFields = { user_data: 'u64', res: 'i32', flags: 'u32' } as const;
+/** linux/io_uring.h */
+export const ioUringCqe: Struct<typeof ioUringCqeFields> = struct(
+  'struct io_uring_cqe',
+  16,
+  ioUringCqeFields,
+);
+
 const timespecFields = { tv_sec: 'i64', tv_nsec: 'i64' } as const;
 /** time.h */
 export const timespec: Struct<typeof timespecFields> = struct('struct timespec', 16, timespecFields);

@@ -14,7 +14,7 @@ import { judgeRights, requireRights } from '../machines/process/rights.ts';
 import { Capture, readTargetMemory, readTargetMemoryIfAlive } from './capture.ts';
 import { fileBytesOf } from './file-size.ts';
 import { FileStorage } from './file-storage.ts';
-import { prepareHost } from './host.ts';
+import { hastenHost, prepareHost } from './host.ts';
 import { OutputFile } from './output-file.ts';
 import { ParentLink } from './parent-link.ts';
 import { type LoopRequest, PARENT_FD, SPOOL_FD } from './protocol.ts';
@@ -48,7 +48,7 @@ function dump(request: LoopRequest): DumpSummary {
   const begin = monotonicNs();
   const { pid, output } = request;
   using resources = new DisposableStack();
-  resources.use(prepareHost());
+  prepareHost();
   requireRights(judgeRights(readCaller(), readTarget(pid)), pid);
   if (pid === process.pid)
     throw new LivecoreError('OWN_PROCESS', `dump process ${pid}: that is livecore's own loop`, { pid });
@@ -58,6 +58,7 @@ function dump(request: LoopRequest): DumpSummary {
   rehearse(policy, output ?? '/tmp/spool');
   const storage = resources.use(new FileStorage(fd, request.bufferBytes));
   const before = readTargetMemory(pid);
+  resources.use(hastenHost());
   const watchdog = resources.use(new Watchdog());
   const watch = new Ticker(link, watchdog, request.maxStallMs * WATCHDOG_SHARE * NS_PER_MS);
   const capture = new Capture({

@@ -39,6 +39,7 @@ const USER_HEADERS = [
   'linux/close_range.h',
   'linux/fs.h',
   'linux/futex.h',
+  'linux/io_uring.h',
   'linux/kcmp.h',
   'linux/magic.h',
   'sys/pidfd.h',

@@ -35,6 +35,8 @@ import { type SleepClock, shortenWait, type TimedWait } from './timed-wait.ts';
 const OPTIONS = PTRACE_O_TRACECLONE | PTRACE_O_TRACEVFORK | PTRACE_O_TRACEEXEC;
 
 const NAP_NS = 3_000;
+/** a thread that runs on another CPU stops this soon after it was asked: not worth a nap */
+const SPIN_NS = 40_000;
 /** looking at a task takes 60 us, in which traps are not served */
 const OBSERVED_MAX = 64;
 
@@ -110,7 +112,7 @@ export class Hold implements Disposable {
   look(): boolean {
     for (const task of this.#tasks.values()) if (!task.stopped) this.#collect(task);
     // A thread has to run to stop, perhaps on our CPU, which we have at a higher priority.
-    if (this.#running > 0) sleepNs(NAP_NS);
+    if (this.#running > 0 && monotonicNs() - this.beginNs > SPIN_NS) sleepNs(NAP_NS);
     // Whoever was born meanwhile is traced already and stops by itself: it only has to be known.
     return this.#running === 0 && this.#adoptNew() === 0;
   }
