@@ -12,7 +12,7 @@ import { ProcessMachine } from '../machines/process/machine.ts';
 import type { Region } from '../machines/process/regions.ts';
 import { layoutOf, writeHeaders } from './core-writer.ts';
 import type { FileStorage } from './file-storage.ts';
-import { memoryLock } from './host.ts';
+import { collectYoung, memoryLock } from './host.ts';
 
 /** What one capture is told, and whom it asks between steps. */
 export interface CaptureOptions {
@@ -21,8 +21,9 @@ export interface CaptureOptions {
   readonly policy: Policy;
   readonly fd: number;
   readonly storage: FileStorage;
-  /** Called between steps, at most a few hundred times a second; throws to give up. */
+  /** Called between steps, as often as `tickNs` says; throws to give up. */
   readonly tick?: (capture: Capture) => void;
+  readonly tickNs?: number;
   /** Called when nobody waits for us any more: what follows may take its time. */
   readonly released?: () => void;
   /** Called once, before T0. */
@@ -99,12 +100,14 @@ export class Capture implements Disposable {
 
   #loop(): void {
     using _locked = memoryLock();
+    const { tickNs = TICK_NS } = this.#options;
     let next = 0;
     while (this.snapshot.step() !== 'ended') {
       const now = monotonicNs();
       if (this.courseNs.release === 0 && this.snapshot.phase === 'disarm') this.courseNs.release = now;
-      if (now < next) continue;
-      next = now + TICK_NS;
+      // Not in the hold: it is short, and a tick takes up to 0.6 ms.
+      if (now < next || this.snapshot.phase === 'hold') continue;
+      next = now + tickNs;
       try {
         this.#options.tick?.(this);
       } catch (error) {
@@ -115,6 +118,8 @@ export class Capture implements Disposable {
 
   /** The layout is made before T0, for the regions as they are: if they stay, nobody waits for it afterwards. */
   #plan(pauseNs: number): void {
+    // The young generation is full a few times a second, not just now and in the hold.
+    collectYoung();
     this.#plannedRegions = this.#attached.space.regions;
     this.#layout = layoutOf(this.#plannedRegions);
     this.#options.planned?.(this.#plannedRegions, pauseNs);

@@ -8,16 +8,17 @@ import { CANCEL, type LoopMessage, type LoopRequest } from './protocol.ts';
 /**
  * V8 as the loop needs it: optimising compilers and their threads take the target's CPU and stop the loop for
  * milliseconds, and bring nothing, since the loop is system calls; the baseline compiler alone takes a third off them. A
- * young generation of 16 MiB is collected every quarter of a second, in 0.3 ms (addresses are numbers on the heap);
+ * young generation of 32 MiB is collected every half second, in 0.3 ms (addresses are numbers on the heap);
  * the old one is collected once, before the target is touched.
  */
 const V8_FLAGS = [
   '--no-opt',
   '--no-maglev',
   '--single-threaded',
-  '--min-semi-space-size=16',
+  '--min-semi-space-size=32',
   '--always-sparkplug',
   '--expose-gc',
+  '--no-flush-bytecode',
   '--no-warnings',
 ];
 

@@ -43,7 +43,7 @@ export class FileStorage implements SnapshotStorage, Disposable {
   readonly #queue: WriteQueue;
   readonly #freeSlots: number[] = [];
   /** what each write gathers: rooms of its pieces, by slot and piece */
-  readonly #rooms: Float64Array = new Float64Array(DEPTH * PIECES_MAX);
+  readonly #rooms: Float64Array = new Float64Array(DEPTH * PIECES_MAX).fill(0);
   readonly #pieces: Int32Array = new Int32Array(DEPTH);
   readonly #lengths: Float64Array = new Float64Array(DEPTH);
   /** the write that is being gathered: its slot, or -1; its place in the file, and the block after it */

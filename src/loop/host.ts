@@ -12,6 +12,9 @@ import {
 } from '../linux/session.ts';
 
 const NICE = -20;
+/** --min-semi-space-size of client.ts */
+const YOUNG_BYTES = 32 * 1024 * 1024;
+const PIECE_WORDS = 10_000;
 /** the shortest that the kernel takes: who waits for us does not wait for another's slice as well */
 const SLICE_NS = 100_000;
 
@@ -40,6 +43,7 @@ export function prepareHost(): void {
 export function hastenHost(): Disposable {
   // Mapped memory counts as V8's own: past 64 MiB more of it than at the last collection, the next begins (10 ms).
   globalThis.gc?.();
+  touchYoungGeneration();
   attempt(() => setPriority(NICE));
   attempt(() => setSlice(NICE, SLICE_NS));
   attempt(() => setSessionPriority(NICE));
@@ -49,6 +53,17 @@ export function hastenHost(): Disposable {
       latency?.[Symbol.dispose]();
     },
   };
+}
+
+/** Collects the young generation, 0.3 ms: now, and so not soon. */
+export function collectYoung(): void {
+  globalThis.gc?.({ type: 'minor' });
+}
+
+/** Both halves of the young generation, so that no page of them is there for the first time while a writer waits. */
+function touchYoungGeneration(): void {
+  for (let touched = 0; touched < 2 * YOUNG_BYTES; touched += PIECE_WORDS * 8)
+    new Array(PIECE_WORDS).fill(0.5);
 }
 
 function attempt<T>(act: () => T): T | undefined {

@@ -6,7 +6,6 @@ import { monotonicNs } from '../linux/clock.ts';
 import { closeFile, openFile } from '../linux/file.ts';
 import { sleepNs } from '../linux/poll.ts';
 import { readProcText } from '../linux/proc-file.ts';
-import { setPriority } from '../linux/session.ts';
 import { Capture } from './capture.ts';
 import { FileStorage } from './file-storage.ts';
 
@@ -14,7 +13,10 @@ const BUFFER_BYTES = 4 * 1024 * 1024;
 const STARTED_NS = 200_000_000;
 /** more than the program's own loading takes */
 const STARTED_BYTES = 1024 * 1024;
-const ACTOR_NICE = 10;
+/** writes to see while arming, and after T0; and how long to wait for them in all */
+const WRITES_ENOUGH = 4;
+const NAP_NS = 100_000;
+const PATIENCE_NAPS = 200;
 
 /**
  * Dumps a small process of our own, in full and to a nameless file, so that no code runs for the first time while
@@ -31,12 +33,19 @@ export function rehearse(policy: Policy, output: string): void {
     if (fd < 0) return;
     try {
       using storage = new FileStorage(fd, BUFFER_BYTES);
+      let patience = PATIENCE_NAPS;
       using capture = new Capture({
         pid: actor.pid,
         all: true,
         policy: { ...policy, pauseLimitNs: Number.POSITIVE_INFINITY, chunkBlocks: 16 },
         fd,
         storage,
+        tickNs: 0,
+        // Sleeping is what lets it write, where all CPUs are busy.
+        tick: ({ snapshot: { phase, statistics } }) => {
+          const acted = phase === 'arm' ? statistics.early : statistics.traps;
+          if (acted < WRITES_ENOUGH && patience-- > 0) sleepNs(NAP_NS);
+        },
       });
       capture.run();
     } finally {
@@ -47,7 +56,7 @@ export function rehearse(policy: Policy, output: string): void {
   }
 }
 
-/** The process that is dumped in the rehearsal; ended by pid. It gets what CPU is left over. */
+/** The process that is dumped in the rehearsal; ended by pid. */
 class Actor implements Disposable {
   readonly pid: number;
   readonly #child: ChildProcess;
@@ -57,7 +66,6 @@ class Actor implements Disposable {
     this.#child.on('error', () => {});
     if (this.#child.pid === undefined) throw new Error('there is no cat');
     this.pid = this.#child.pid;
-    setPriority(ACTOR_NICE, this.pid);
     // Until it has allocated its buffer, and reads and writes.
     const deadline = monotonicNs() + STARTED_NS;
     while (readIo(this.pid) < STARTED_BYTES && monotonicNs() < deadline) sleepNs(500_000);

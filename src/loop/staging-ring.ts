@@ -22,8 +22,9 @@ export class StagingRing {
     this.#unitBytes = unitBytes;
     this.#units = Math.floor(sizeBytes / unitBytes);
     this.#reserveUnits = Math.ceil(reserveBytes / unitBytes);
-    this.#length = new Int32Array(this.#units);
-    this.#busy = new Int32Array(this.#units);
+    // Filled, so that no page of them is touched for the first time while a writer waits.
+    this.#length = new Int32Array(this.#units).fill(0);
+    this.#busy = new Int32Array(this.#units).fill(0);
   }
 
   get usedBytes(): number {

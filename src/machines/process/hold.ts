@@ -34,7 +34,11 @@ import { type SleepClock, shortenWait, type TimedWait } from './timed-wait.ts';
 /** New threads stop as they are born, and are held with the rest; so are vfork's children, which share the memory. */
 const OPTIONS = PTRACE_O_TRACECLONE | PTRACE_O_TRACEVFORK | PTRACE_O_TRACEEXEC;
 
-const NAP_NS = 3_000;
+/**
+ * A thread may have been woken on our CPU, and stops only when we leave it: a timer of 3 us has expired before that, and
+ * the thread then waits for a tick, 4 ms.
+ */
+const NAP_NS = 25_000;
 /** a thread that runs on another CPU stops this soon after it was asked: not worth a nap */
 const SPIN_NS = 40_000;
 /** looking at a task takes 60 us, in which traps are not served */

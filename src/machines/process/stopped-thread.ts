@@ -27,7 +27,8 @@ const STOP_LIMIT_NS = 200_000_000;
 const CALL_LIMIT_NS = 500_000_000;
 /** Looks without sleeping at first; then the thread may need the CPU that we look on. */
 const SPIN_NS = 15_000;
-const NAP_NS = 5_000;
+/** long enough to really leave the CPU: see hold.ts */
+const NAP_NS = 25_000;
 const XSTATE_BYTES = 16 * 1024;
 
 /** Arguments of a system call, in order; missing ones are 0. */
