@@ -1,0 +1,31 @@
+/** A live dump of a target by the library, into a folder of its own that is removed with it. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type DumpOptions, type DumpSummary, dump } from '../../src/index.ts';
+
+/** A core and what the tool says of it; disposing of it removes the file. */
+export interface LiveDump extends Disposable {
+  readonly file: string;
+  readonly summary: DumpSummary;
+}
+
+/** On a machine that tests keep busy a writer may wait for the tool's CPU longer than the default allows. */
+export const PATIENT: DumpOptions = { maxStallMs: 10_000, force: true };
+
+/** Dumps a process. What the tool refuses or gives up is thrown. */
+export async function dumpLive(pid: number, options: DumpOptions = {}): Promise<LiveDump> {
+  const folder = mkdtempSync(join(tmpdir(), 'livecore-dump-'));
+  const remove = (): void => rmSync(folder, { recursive: true, force: true });
+  const file = join(folder, `core.${pid}`);
+  try {
+    const summary = await dump(pid, { ...PATIENT, output: file, ...options });
+    return { file, summary, [Symbol.dispose]: remove };
+  } catch (error) {
+    remove();
+    throw error;
+  }
+}
+
+/** Why live dumps can't be tested here, or false. */
+export const noLiveDump: string | false = process.getuid!() === 0 ? false : 'needs root';
