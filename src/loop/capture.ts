@@ -58,9 +58,10 @@ export class Capture implements Disposable {
     using building = new DisposableStack();
     this.#options = options;
     const { pid, all, storage, policy } = options;
+    // Before anything is done to the target: its state is its own.
+    this.#facts = readFacts(pid);
     this.#attached = new Attachment(pid, { all, staging: storage.memory, marker: markerEntry() });
     this.machine = building.use(new ProcessMachine(this.#attached));
-    this.#facts = readFacts(pid);
     this.snapshot = new Snapshot(
       this.machine,
       storage,
