@@ -3,11 +3,13 @@
  * of its own so that nothing of a host program may reach a target. It talks to its parent in messages, and needs
  * it for nothing: a parent that is stopped, gone or itself the target changes nothing but where messages go.
  */
+import { existsSync } from 'node:fs';
 import type { DumpSummary } from '../dump-types.ts';
 import { DEFAULT_POLICY, NS_PER_MS, type Policy } from '../engine/policy.ts';
 import { LivecoreError } from '../errors.ts';
 import { monotonicNs } from '../linux/clock.ts';
 import { sleepNs } from '../linux/poll.ts';
+import { isGone } from '../linux/proc-file.ts';
 import { Watchdog } from '../linux/watchdog.ts';
 import { readCaller, readTarget } from '../machines/process/right-facts.ts';
 import { judgeRights, requireRights } from '../machines/process/rights.ts';
@@ -35,7 +37,7 @@ function run(request: LoopRequest): number {
     link.send(dump(request));
     return 0;
   } catch (error) {
-    link.send({ type: 'error', ...describe(error) });
+    link.send({ type: 'error', ...describe(goneIfEnded(error, request.pid)) });
     return 1;
   } finally {
     // A parent that does not read any more is not waited for.
@@ -90,6 +92,12 @@ function policyOf(request: LoopRequest): Policy {
     ...(pauseLimitMs !== undefined && { pauseLimitNs: pauseLimitMs * NS_PER_MS }),
     stallLimitNs: request.maxStallMs * GUARD_SHARE * NS_PER_MS,
   };
+}
+
+/** A process can end at any moment; whatever call meets that first, it is the same to the user. */
+function goneIfEnded(error: unknown, pid: number): unknown {
+  if (!isGone(error) || existsSync(`/proc/${pid}`)) return error;
+  return new LivecoreError('TARGET_GONE', `process ${pid} ended while it was being dumped`, { pid }, error);
 }
 
 function describe(error: unknown): { code: LivecoreError['code']; message: string } {

@@ -26,7 +26,7 @@ export function startPythonServer({ mib = 64 }: ServerOptions = {}): Promise<Ser
 export function startJavaServer({ mib = 64 }: ServerOptions = {}): Promise<Server> {
   const java = requireProgram('java', 'openjdk-17-jre-headless').path;
   const args = [`-Xmx${mib * 3 + 32}m`, '-cp', compileJava(), 'HttpServerTarget', String(mib)];
-  return startHttpServer('JVM', java, args, 500);
+  return startHttpServer('JVM', java, args, 80);
 }
 
 function compileJava(): string {
