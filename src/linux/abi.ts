@@ -94,9 +94,15 @@ export const AT_SYMLINK_FOLLOW = 0x400;
 export const AT_EMPTY_PATH = 0x1000;
 export const RENAME_NOREPLACE = 1;
 export const FALLOC_FL_KEEP_SIZE = 1;
+export const FALLOC_FL_PUNCH_HOLE = 2;
 
 // ---- unistd.h
 export const SEEK_SET = 0;
+
+// ---- linux/futex.h
+export const FUTEX_WAIT = 0;
+export const FUTEX_WAKE = 1;
+export const FUTEX_PRIVATE_FLAG = 128;
 
 // ---- linux/stat.h
 export const STATX_DIOALIGN = 0x2000;

@@ -33,6 +33,7 @@ const PROTOTYPES = {
   write: 'int64_t write(int fd, uintptr_t buffer, size_t length)',
   pread: 'int64_t pread(int fd, uintptr_t buffer, size_t length, int64_t offset)',
   pwrite: 'int64_t pwrite(int fd, uintptr_t buffer, size_t length, int64_t offset)',
+  pwritev: 'int64_t pwritev(int fd, uintptr_t vectors, int count, int64_t offset)',
   ioctl: 'int ioctl(int fd, uintptr_t request, uintptr_t argument)',
   fcntl: 'int fcntl(int fd, int command, int64_t argument)',
   ftruncate: 'int ftruncate(int fd, int64_t length)',

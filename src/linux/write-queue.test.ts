@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -8,19 +8,24 @@ import { AioQueue } from './aio.ts';
 import { ERRNO } from './errno.ts';
 import { closeFile, openFile } from './file.ts';
 import { MappedMemory } from './memory.ts';
+import { ThreadQueue } from './thread-queue.ts';
 import { UringQueue } from './uring.ts';
 import { openWriteQueue, type WriteQueue } from './write-queue.ts';
 
-const folder = mkdtempSync(join(tmpdir(), 'livecore-aio-'));
+const folder = mkdtempSync(join(tmpdir(), 'livecore-queue-'));
 after(() => rmSync(folder, { recursive: true }));
 const CHUNK = 64 * 1024;
 const DEPTH = 8;
 const PIECES = 4;
 const memory = new MappedMemory(DEPTH * CHUNK, { populate: true });
 
-const kinds = [
+const readers = [
   { name: 'io_uring', open: (depth: number): UringQueue => new UringQueue(depth, PIECES) },
   { name: 'AIO', open: (depth: number): AioQueue => new AioQueue(depth, PIECES) },
+];
+const kinds = [
+  ...readers,
+  { name: 'a thread', open: (depth: number): ThreadQueue => new ThreadQueue(depth, PIECES) },
 ];
 
 /** One piece. */
@@ -85,19 +90,6 @@ for (const { name, open } of kinds) {
     closeFile(fd);
   });
 
-  test(`what was written is read, a read beyond the end is short: ${name}`, () => {
-    const fd = create(`read-${name}`);
-    using queue = open(2);
-    memory.bytes.fill(9, 0, CHUNK);
-    write(queue, 0, fd, memory.address, CHUNK, 0);
-    assert.equal(queue.reap(1), 1);
-    assert.equal(readBack(queue, 1, fd, memory.address + CHUNK, 2 * CHUNK), 0);
-    assert.equal(queue.reap(1), 1);
-    assert.deepEqual([queue.slot(0), queue.result(0)], [1, CHUNK]);
-    assert.ok(memory.bytes.subarray(CHUNK, 2 * CHUNK).every((byte) => byte === 9));
-    closeFile(fd);
-  });
-
   test(`waiting for more than is under way waits for what is: ${name}`, () => {
     const fd = create(`more-${name}`);
     using queue = open(4);
@@ -109,6 +101,8 @@ for (const { name, open } of kinds) {
   });
 
   test(`errors are told: at once, or in the report: ${name}`, () => {
+    const readOnly = openFile(join(folder, `all-${name}`), O_RDONLY | O_CLOEXEC);
+    const full = openFile('/dev/full', O_RDWR | O_CLOEXEC);
     using queue = open(1);
     const outcome = (fd: number): number => {
       const begun = write(queue, 0, fd, memory.address, CHUNK, 0);
@@ -117,10 +111,8 @@ for (const { name, open } of kinds) {
       return queue.result(0);
     };
     assert.equal(outcome(-1), -ERRNO.EBADF);
-    const readOnly = openFile(join(folder, `all-${name}`), O_RDONLY | O_CLOEXEC);
     assert.equal(outcome(readOnly), -ERRNO.EBADF);
     closeFile(readOnly);
-    const full = openFile('/dev/full', O_RDWR | O_CLOEXEC);
     assert.ok([-ERRNO.ENOSPC, -ERRNO.EINVAL].includes(outcome(full)));
     closeFile(full);
     assert.equal(queue.pending, 0);
@@ -163,8 +155,76 @@ for (const { name, open } of kinds) {
   });
 }
 
-test('where io_uring is allowed, it is taken', () => {
-  using queue = openWriteQueue(1, 1);
+for (const kind of readers) {
+  test(`what was written is read, a read beyond the end is short: ${kind.name}`, () => {
+    const fd = create(`read-${kind.name}`);
+    using queue = kind.open(2);
+    memory.bytes.fill(9, 0, CHUNK);
+    write(queue, 0, fd, memory.address, CHUNK, 0);
+    assert.equal(queue.reap(1), 1);
+    assert.equal(readBack(queue, 1, fd, memory.address + CHUNK, 2 * CHUNK), 0);
+    assert.equal(queue.reap(1), 1);
+    assert.deepEqual([queue.slot(0), queue.result(0)], [1, CHUNK]);
+    assert.ok(memory.bytes.subarray(CHUNK, 2 * CHUNK).every((byte) => byte === 9));
+    closeFile(fd);
+  });
+}
+
+test('direct writes are those of io_uring where it is allowed; others have a thread', () => {
   const allowed = readFileSync('/proc/sys/kernel/io_uring_disabled', 'utf8').trim() === '0';
-  assert.equal(queue instanceof UringQueue, allowed);
+  const direct = openFile(join(folder, 'direct'), O_RDWR | O_CREAT | O_DIRECT | O_CLOEXEC, 0o600);
+  if (direct >= 0) {
+    using queue = openWriteQueue(direct, 1, 1);
+    assert.equal(queue instanceof UringQueue, allowed);
+    closeFile(direct);
+  }
+  const plain = openFile(join(folder, 'plain'), O_RDWR | O_CREAT | O_CLOEXEC, 0o600);
+  using queue = openWriteQueue(plain, 1, 1);
+  assert.ok(queue instanceof ThreadQueue);
+  closeFile(plain);
+});
+
+test('the thread has a descriptor table of its own, without those up to the one named', async () => {
+  const fd = create('table');
+  using queue = new ThreadQueue(1, 1, 2);
+  const later = openFile('/dev/null', O_RDWR | O_CLOEXEC);
+  write(queue, 0, fd, memory.address, CHUNK, 0);
+  assert.equal(queue.reap(1), 1);
+  const tables = readdirSync('/proc/self/task').map((tid) => {
+    const table = readdirSync(`/proc/self/task/${tid}/fd`).map(Number);
+    return { first: Math.min(...table), later: table.includes(later) };
+  });
+  assert.deepEqual(
+    tables.filter((table) => !table.later),
+    [{ first: 3, later: false }],
+  );
+  closeFile(later);
+  closeFile(fd);
+});
+
+test('writes of more requests than slots, one after the other, keep their order', () => {
+  const fd = create('order');
+  using queue = new ThreadQueue(3, 2);
+  memory.bytes.fill(1, 0, CHUNK);
+  const COUNT = 1000;
+  let reported = 0;
+  const slots = [0, 1, 2];
+  for (let request = 0; request < COUNT; request++) {
+    if (slots.length === 0) {
+      const count = queue.reap(1);
+      for (let index = 0; index < count; index++) {
+        assert.equal(queue.slot(index), reported++ % 3);
+        assert.equal(queue.result(index), 4096);
+        slots.push(queue.slot(index));
+      }
+    }
+    const slot = slots.shift()!;
+    assert.equal(slot, request % 3);
+    assert.equal(write(queue, slot, fd, memory.address, 4096, request * 4096), 0);
+    if (slots.length === 0) assert.equal(write(queue, 0, fd, memory.address, 4096, 0), -ERRNO.EAGAIN);
+  }
+  while (queue.pending > 0) reported += queue.reap(1);
+  assert.equal(reported, COUNT);
+  assert.equal(readFileSync(join(folder, 'order')).length, COUNT * 4096);
+  closeFile(fd);
 });
