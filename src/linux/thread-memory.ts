@@ -15,8 +15,10 @@ const WORDS_BYTES = 8 * LINE_WORDS * 4;
 const SLOT_BYTES = 32;
 const RING_ENTRY_BYTES = 8;
 
+type Word = 'asked' | 'closing' | 'ownerSleeps' | 'done' | 'threadSleeps' | 'state';
+
 /** Where each word stands. */
-export const WORD = {
+export const WORD: Readonly<Record<Word, number>> = {
   /** requests that were ever made; by the owner */
   asked: 0,
   /** the owner wants no more */
@@ -29,7 +31,7 @@ export const WORD = {
   threadSleeps: 4 * LINE_WORDS,
   /** READY, or a negative errno; 0 until the thread has come up */
   state: 5 * LINE_WORDS,
-} as const;
+};
 
 /** The thread is there and has a descriptor table of its own. */
 export const READY = 1;

@@ -22,6 +22,8 @@ const V8_FLAGS = [
   '--no-warnings',
 ];
 
+const PATIENCE_MS = 3000;
+
 /**
  * Starts the loop process for one dump and follows it to its end.
  *
@@ -54,50 +56,95 @@ export async function runLoop(
 }
 
 async function follow(child: ChildProcess, socket: Duplex, options: DumpOptions): Promise<DumpSummary> {
-  let summary: DumpSummary | undefined;
-  let failure: LivecoreError | undefined;
+  let last: (LoopMessage & { type: 'summary' | 'error' }) | undefined;
   let complaint = '';
   child.stderr?.setEncoding('utf8').on('data', (text: string) => {
     complaint = (complaint + text).slice(-4000);
   });
-  socket.on('error', () => {});
   const ended = new Promise<string>((resolve, reject) => {
     child.once('error', reject);
     child.once('close', (code, signal) => resolve(signal ?? `exit status ${code}`));
   });
-  for await (const line of linesOf(socket)) {
-    const message = JSON.parse(line) as LoopMessage;
-    switch (message.type) {
-      case 'plan':
-        options.onPlan?.(message);
-        break;
-      case 'progress':
-        options.onProgress?.(message);
-        break;
-      case 'notice':
-        options.onNotice?.(message.text);
-        break;
-      case 'summary':
-        summary = message;
-        break;
-      case 'error':
-        failure = asError(message);
-        break;
-    }
-  }
-  const how = await ended;
-  if (failure !== undefined) throw failure;
-  if (summary !== undefined) return summary;
-  throw died(how, complaint);
+  const patience = new Patience();
+  const heard = hear(socket, (message) => {
+    if (message.type !== 'summary' && message.type !== 'error') return tell(message, options);
+    last = message;
+    patience.begin();
+  });
+  await Promise.race([heard, patience.over]);
+  patience.begin();
+  const how = await Promise.race([ended, patience.over]);
+  patience.end();
+  if (how === undefined) leave(child, options);
+  if (last?.type === 'error') throw asError(last);
+  if (last !== undefined) return last;
+  throw died(how ?? 'SIGKILL', complaint);
 }
 
-/** A loop that ends before it has read all of what we sent resets the socket (unix(7)); what it sent is whole even so. */
-async function* linesOf(socket: Duplex): AsyncGenerator<string, void, undefined> {
-  try {
-    yield* createInterface({ input: socket });
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ECONNRESET') throw error;
+/**
+ * Reads messages until there are no more. A loop that ends before it has read all of what we sent resets the socket
+ * (unix(7)); what it sent is whole even so. Rejects with what the listener throws.
+ */
+function hear(socket: Duplex, listen: (message: LoopMessage) => void): Promise<void> {
+  return new Promise((resolve, reject) => {
+    socket.once('error', () => resolve()).once('close', () => resolve());
+    createInterface({ input: socket })
+      .once('close', () => resolve())
+      .on('line', (line) => {
+        try {
+          listen(JSON.parse(line) as LoopMessage);
+        } catch (error) {
+          reject(error);
+        }
+      });
+  });
+}
+
+function tell(message: Exclude<LoopMessage, { type: 'summary' | 'error' }>, options: DumpOptions): void {
+  switch (message.type) {
+    case 'plan':
+      options.onPlan?.(message);
+      break;
+    case 'progress':
+      options.onProgress?.(message);
+      break;
+    case 'notice':
+      options.onNotice?.(message.text);
+      break;
   }
+}
+
+/** How long the loop process may take to end after its last word, or after the end of its socket. */
+class Patience {
+  readonly over: Promise<undefined>;
+  #timer: NodeJS.Timeout | undefined;
+  #resolve: (value: undefined) => void = () => {};
+
+  constructor() {
+    this.over = new Promise((resolve) => {
+      this.#resolve = resolve;
+    });
+  }
+
+  begin(): void {
+    this.#timer ??= setTimeout(() => this.#resolve(undefined), PATIENCE_MS);
+  }
+
+  end(): void {
+    clearTimeout(this.#timer);
+  }
+}
+
+/**
+ * The loop process can't end before a file system that hangs has answered, not even killed; nothing of it is with the
+ * target any more. It is left to itself: it removes its unfinished file when it gets to it.
+ */
+function leave(child: ChildProcess, options: DumpOptions): void {
+  child.unref();
+  child.stderr?.destroy();
+  options.onNotice?.(
+    `process ${child.pid} of livecore still waits for the file system of the output, and ends when that answers`,
+  );
 }
 
 function asError(message: LoopMessage & { type: 'error' }): LivecoreError {

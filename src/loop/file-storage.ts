@@ -5,6 +5,7 @@ import { ERRNO, errnoName } from '../linux/errno.ts';
 import { isZero, MappedMemory } from '../linux/memory.ts';
 import { openWriteQueue, type WriteQueue } from '../linux/write-queue.ts';
 import { HeldBlocks } from './held-blocks.ts';
+import { PARENT_FD } from './protocol.ts';
 import { StagingRing } from './staging-ring.ts';
 
 const BLOCK_BYTES = 4096;
@@ -21,6 +22,11 @@ const SLAB_SHARE = 0.25;
 const RESERVE_SHARE = 0.25;
 /** fewer free units than this, and held blocks are written without their neighbours */
 const FEW_UNITS_SHARE = 0.125;
+
+/** The queue for a {@link FileStorage} of `fd`, which is open already. */
+export function openStorageQueue(fd: number): WriteQueue {
+  return openWriteQueue(fd, DEPTH, PIECES_MAX, PARENT_FD);
+}
 
 /**
  * Snapshot storage in a file: blocks go from staging memory to their place in a core file by asynchronous direct
@@ -57,12 +63,11 @@ export class FileStorage implements SnapshotStorage, Disposable {
   #room = -1;
   zeroBlocks = 0;
 
-  /** @param fd a file opened for direct writes; stays the caller's */
-  constructor(fd: number, bufferBytes: number) {
-    using building = new DisposableStack();
+  /** @param queue of {@link openStorageQueue}, idle; it and `fd` stay the caller's, and outlive this */
+  constructor(fd: number, queue: WriteQueue, bufferBytes: number) {
     this.#fd = fd;
-    this.memory = building.use(new MappedMemory(bufferBytes, { populate: true }));
-    this.#queue = building.use(openWriteQueue(DEPTH, PIECES_MAX));
+    this.#queue = queue;
+    this.memory = new MappedMemory(bufferBytes, { populate: true });
     this.staging = this.memory.bytes;
     const slabUnits = Math.floor((this.memory.length * SLAB_SHARE) / BLOCK_BYTES);
     this.#slabAt = this.memory.length - slabUnits * BLOCK_BYTES;
@@ -70,7 +75,6 @@ export class FileStorage implements SnapshotStorage, Disposable {
     this.#held = new HeldBlocks(slabUnits);
     this.#fewUnits = slabUnits * FEW_UNITS_SHARE;
     for (let slot = 0; slot < DEPTH; slot++) this.#freeSlots.push(slot);
-    building.move();
   }
 
   /** nothing is stored that is not in the file */
@@ -136,8 +140,9 @@ export class FileStorage implements SnapshotStorage, Disposable {
     }
   }
 
+  /** Waits for what is under way: its memory is read until then. May take as long as a file system likes. */
   [Symbol.dispose](): void {
-    this.#queue[Symbol.dispose]();
+    while (this.#queue.pending > 0 && this.#queue.reap(1) >= 0);
     this.memory[Symbol.dispose]();
   }
 

@@ -15,7 +15,7 @@ import { readCaller, readTarget } from '../machines/process/right-facts.ts';
 import { judgeRights, requireRights } from '../machines/process/rights.ts';
 import { Capture, readTargetMemory, readTargetMemoryIfAlive } from './capture.ts';
 import { fileBytesOf } from './file-size.ts';
-import { FileStorage } from './file-storage.ts';
+import { FileStorage, openStorageQueue } from './file-storage.ts';
 import { hastenHost, prepareHost } from './host.ts';
 import { OutputFile } from './output-file.ts';
 import { ParentLink } from './parent-link.ts';
@@ -33,8 +33,10 @@ const FORCED_PAUSE_MS = 60_000;
 const link = new ParentLink(PARENT_FD);
 
 function run(request: LoopRequest): number {
+  // Given back when the parent knows how it ended: files may wait for a file system that hangs.
+  using files = new DisposableStack();
   try {
-    link.send(dump(request));
+    link.send(dump(request, files));
     return 0;
   } catch (error) {
     link.send({ type: 'error', ...describe(goneIfEnded(error, request.pid)) });
@@ -46,7 +48,7 @@ function run(request: LoopRequest): number {
   }
 }
 
-function dump(request: LoopRequest): DumpSummary {
+function dump(request: LoopRequest, files: DisposableStack): DumpSummary {
   const begin = monotonicNs();
   const { pid, output } = request;
   using resources = new DisposableStack();
@@ -54,11 +56,12 @@ function dump(request: LoopRequest): DumpSummary {
   requireRights(judgeRights(readCaller(), readTarget(pid)), pid);
   if (pid === process.pid)
     throw new LivecoreError('OWN_PROCESS', `dump process ${pid}: that is livecore's own loop`, { pid });
-  const file = output === undefined ? undefined : resources.use(new OutputFile(output));
+  const file = output === undefined ? undefined : files.use(new OutputFile(output));
   const fd = file?.fd ?? SPOOL_FD;
   const policy = policyOf(request);
-  rehearse(policy, output ?? '/tmp/spool');
-  const storage = resources.use(new FileStorage(fd, request.bufferBytes));
+  const queue = files.use(openStorageQueue(fd));
+  rehearse(policy, fd, queue);
+  const storage = files.use(new FileStorage(fd, queue, request.bufferBytes));
   const before = readTargetMemory(pid);
   resources.use(hastenHost());
   const watchdog = resources.use(new Watchdog());

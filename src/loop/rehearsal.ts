@@ -1,11 +1,11 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { dirname } from 'node:path';
 import type { Policy } from '../engine/policy.ts';
-import { O_CLOEXEC, O_RDWR, O_TMPFILE } from '../linux/abi.ts';
 import { monotonicNs } from '../linux/clock.ts';
-import { closeFile, openFile } from '../linux/file.ts';
+import { check } from '../linux/failure.ts';
+import { truncateFile } from '../linux/file.ts';
 import { sleepNs } from '../linux/poll.ts';
 import { readProcText } from '../linux/proc-file.ts';
+import type { WriteQueue } from '../linux/write-queue.ts';
 import { Capture } from './capture.ts';
 import { FileStorage } from './file-storage.ts';
 
@@ -19,41 +19,36 @@ const NAP_NS = 100_000;
 const PATIENCE_NAPS = 200;
 
 /**
- * Dumps a small process of our own, in full and to a nameless file, so that no code runs for the first time while
+ * Dumps a small process of our own, in full and to the file of the core itself, which is empty afterwards, so that no code runs for the first time while
  * somebody waits: V8 compiles a function when it is first called, 0.3 to 0.5 ms for those of a hold.
  *
  * The process is `cat /dev/zero`: the kernel writes to its 32 buffer pages all the time, so that there is something to note
  * while arming, to copy in the hold, and to trap. A rehearsal that fails is of no consequence: the dump goes on, somewhat
  * slower.
  */
-export function rehearse(policy: Policy, output: string): void {
+export function rehearse(policy: Policy, fd: number, queue: WriteQueue): void {
   try {
     using actor = new Actor();
-    const fd = openFile(dirname(output), O_TMPFILE | O_RDWR | O_CLOEXEC, 0o600);
-    if (fd < 0) return;
-    try {
-      using storage = new FileStorage(fd, BUFFER_BYTES);
-      let patience = PATIENCE_NAPS;
-      using capture = new Capture({
-        pid: actor.pid,
-        all: true,
-        policy: { ...policy, pauseLimitNs: Number.POSITIVE_INFINITY, chunkBlocks: 16 },
-        fd,
-        storage,
-        tickNs: 0,
-        // Sleeping is what lets it write, where all CPUs are busy.
-        tick: ({ snapshot: { phase, statistics } }) => {
-          const acted = phase === 'arm' ? statistics.early : statistics.traps;
-          if (acted < WRITES_ENOUGH && patience-- > 0) sleepNs(NAP_NS);
-        },
-      });
-      capture.run();
-    } finally {
-      closeFile(fd);
-    }
+    using storage = new FileStorage(fd, queue, BUFFER_BYTES);
+    let patience = PATIENCE_NAPS;
+    using capture = new Capture({
+      pid: actor.pid,
+      all: true,
+      policy: { ...policy, pauseLimitNs: Number.POSITIVE_INFINITY, chunkBlocks: 16 },
+      fd,
+      storage,
+      tickNs: 0,
+      // Sleeping is what lets it write, where all CPUs are busy.
+      tick: ({ snapshot: { phase, statistics } }) => {
+        const acted = phase === 'arm' ? statistics.early : statistics.traps;
+        if (acted < WRITES_ENOUGH && patience-- > 0) sleepNs(NAP_NS);
+      },
+    });
+    capture.run();
   } catch {
     // Nothing depends on it.
   }
+  check(truncateFile(fd, 0), 'empty the output again', 'ftruncate');
 }
 
 /** The process that is dumped in the rehearsal; ended by pid. */

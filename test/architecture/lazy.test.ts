@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { importsOf, root, sourcesUnder } from './sources.ts';
 
 /** Files that start something when imported; what they import is imported here by its own name. */
-const entries = ['src/cli/main.ts', 'src/loop/main.ts'];
+const entries = ['src/cli/main.ts', 'src/loop/main.ts', 'src/linux/write-thread.ts'];
 
 /** Imports the files in a fresh Node in which to resolve koffi is an error; returns what was said. */
 function importAll(files: readonly string[], extra = ''): string {
