@@ -104,6 +104,17 @@ export class Snapshot {
   get done(): number {
     return this.#context.copied.size;
   }
+  /** The lowest block from `from` on that is captured and needs work still, or Infinity. */
+  nextUndone(from: number): number {
+    const { copied } = this.#context;
+    const { firsts, counts } = this.captured;
+    for (let index = this.captured.indexOf(from); index < firsts.length; index++) {
+      const end = firsts[index]! + counts[index]!;
+      const found = copied.nextClear(Math.max(from, firsts[index]!), end);
+      if (found < end) return found;
+    }
+    return Number.POSITIVE_INFINITY;
+  }
   /** captured, and stored, but not to be vouched for */
   get unreliable(): RangeList {
     return this.#context.unreliable;

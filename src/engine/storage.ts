@@ -8,6 +8,11 @@ export interface SnapshotStorage {
   readonly staging: Uint8Array;
   /** the most blocks that one `open` can ask for */
   readonly largestOpen: number;
+  /**
+   * Blocks are best swept in order of address alone, now: what comes early takes room that is scarce. May change at any
+   * time; false where it is not said.
+   */
+  readonly inOrder?: boolean;
 
   /**
    * Room for `count` blocks: its offset in `staging`, or -1 where there is none now. Only `urgent` calls (a

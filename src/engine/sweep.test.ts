@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { MemoryMachine } from '../machines/memory/machine.ts';
+import { MemoryMachine, type MemoryRegion } from '../machines/memory/machine.ts';
 import { Context } from './context.ts';
 import { MemoryStorage } from './memory-storage.ts';
 import { DEFAULT_POLICY } from './policy.ts';
@@ -8,15 +8,19 @@ import { Sweep } from './sweep.ts';
 
 const CHUNK = 4;
 
-/** A machine whose blocks 0 to 15, and as one granule 16 to 23, are armed; `copied` gets the blocks in order. */
-function build(): { context: Context; machine: MemoryMachine; sweep: Sweep; copied: number[] } {
+const REGIONS: readonly MemoryRegion[] = [
+  { first: 0, count: 16, kind: 'armed', granule: 1 },
+  { first: 16, count: 8, kind: 'armed', granule: 8 },
+];
+
+/** A machine of 24 blocks, of which those of the armed regions are armed; `copied` gets the blocks in order. */
+function build(regions = REGIONS): { context: Context; machine: MemoryMachine; sweep: Sweep; copied: number[] } {
   const machine = new MemoryMachine(24, { blockBytes: 8 });
-  machine.addRegion({ first: 0, count: 16, kind: 'armed', granule: 1 });
-  machine.addRegion({ first: 16, count: 8, kind: 'armed', granule: 8 });
+  for (const region of regions) machine.addRegion(region);
   const storage = new MemoryStorage(8, 40);
   const context = new Context(machine, storage, { ...DEFAULT_POLICY, chunkBlocks: CHUNK }, machine.clock);
   machine.survey(context.armed);
-  machine.protect(0, 24);
+  for (const { first, count } of context.armed) machine.protect(first, count);
   const copied: number[] = [];
   const copy = machine.copy.bind(machine);
   machine.copy = (first, count, ...rest) => {
@@ -84,4 +88,28 @@ test('more leads than there is place for are left to the order', () => {
   assert.deepEqual(copied, range(12, 4));
   while (sweep.next() !== 'over');
   assert.equal(context.copied.size, 24);
+});
+
+test('a storage that wants order gets it: no chunk that traps lead to, and what is open where it stands', () => {
+  const { context, machine, copied, sweep } = build([
+    { first: 0, count: 8, kind: 'armed', granule: 1 },
+    { first: 8, count: 8, kind: 'open', granule: 1 },
+    { first: 16, count: 8, kind: 'armed', granule: 1 },
+  ]);
+  context.open.add(8, 8);
+  const storage = context.storage as { inOrder?: boolean };
+  context.lead.add(20);
+  sweep.next();
+  assert.deepEqual(copied.splice(0), range(20, 4));
+  storage.inOrder = true;
+  context.lead.add(16);
+  for (let chunk = 0; chunk < 3; chunk++) sweep.next();
+  assert.deepEqual(copied.splice(0), range(0, 12));
+  storage.inOrder = false;
+  sweep.next();
+  assert.deepEqual(copied.splice(0), range(16, 4), 'the trap is not forgotten');
+  assert.equal(sweep.next(), 'swept');
+  assert.deepEqual(copied, range(12, 4));
+  assert.equal(sweep.next(), 'over');
+  assert.equal(machine.blocks.isProtected(16), false);
 });

@@ -1,48 +1,75 @@
 import type { Context } from './context.ts';
+import type { CopyMap } from './copy-map.ts';
 import { copyRange } from './copying.ts';
 import type { RangeList } from './range-list.ts';
 
 /** So many ranges with nothing to copy are done with in one step: a trap does not notice so few. */
 const RANGES_AT_ONCE = 64;
 
+const PASSING = -1;
+const OVER = Number.POSITIVE_INFINITY;
+
+/** How far the sweep is in a list of ranges. */
+class Cursor {
+  /** the range of the block that was found last, and the block after it */
+  first = 0;
+  end = 0;
+  /** everything in front of it is copied */
+  block = 0;
+  readonly #list: RangeList;
+  #range = 0;
+
+  constructor(list: RangeList) {
+    this.#list = list;
+  }
+
+  /** The next block to copy, OVER, or PASSING where it is far: call again. */
+  seek(copied: CopyMap): number {
+    const { firsts, counts } = this.#list;
+    for (let passed = 0; passed < RANGES_AT_ONCE; passed++) {
+      const first = firsts[this.#range];
+      if (first === undefined) return OVER;
+      this.first = first;
+      this.end = first + counts[this.#range]!;
+      this.block = copied.nextClear(Math.max(this.block, first), this.end);
+      if (this.block < this.end) return this.block;
+      this.#range++;
+    }
+    return PASSING;
+  }
+}
+
 /**
  * The background copy of everything that no trap has asked for yet: what is armed, first where traps lead, else in order
- * of address; then what is open.
+ * of address; then what is open. Where the storage wants order, all of it in order of address alone.
  */
 export class Sweep {
   readonly #context: Context;
-  #list: RangeList;
-  #range = 0;
-  #block = 0;
+  readonly #armed: Cursor;
+  readonly #open: Cursor;
 
   constructor(context: Context) {
     this.#context = context;
-    this.#list = context.armed;
+    this.#armed = new Cursor(context.armed);
+    this.#open = new Cursor(context.open);
   }
 
   /** Copies and releases the next chunk; `full` where the staging memory has no room, `over` past the last one. */
   next(): 'swept' | 'full' | 'over' {
-    const led = this.#nextLed();
-    if (led !== undefined) return led;
-    const { copied, open } = this.#context;
-    for (let passed = 0; passed < RANGES_AT_ONCE; passed++) {
-      const first = this.#list.firsts[this.#range];
-      if (first === undefined) {
-        if (this.#list === open) return 'over';
-        this.#list = open;
-        this.#range = 0;
-        this.#block = 0;
-        continue;
-      }
-      const end = first + this.#list.counts[this.#range]!;
-      const from = copied.nextClear(Math.max(this.#block, first), end);
-      if (from < end) {
-        const swept = this.#chunk(first, from, end);
-        if (swept) this.#block = Math.min(end, this.#chunkEnd(from));
-        return swept ? 'swept' : 'full';
-      }
-      this.#range++;
+    const { copied, storage } = this.#context;
+    const inOrder = storage.inOrder === true;
+    if (!inOrder) {
+      const led = this.#nextLed();
+      if (led !== undefined) return led;
     }
+    const armed = this.#armed.seek(copied);
+    const open = inOrder || armed === OVER ? this.#open.seek(copied) : OVER;
+    if (armed === PASSING || open === PASSING) return 'swept';
+    if (armed === OVER && open === OVER) return 'over';
+    const cursor = open < armed ? this.#open : this.#armed;
+    const from = Math.min(armed, open);
+    if (!this.#chunk(cursor.first, from, cursor.end)) return 'full';
+    cursor.block = Math.min(cursor.end, this.#chunkEnd(from));
     return 'swept';
   }
 
@@ -79,11 +106,11 @@ export class Sweep {
 
   /** What is left from `from` on of its chunk, of the range [rangeFirst, rangeEnd); false where it was not all. */
   #chunk(rangeFirst: number, from: number, rangeEnd: number): boolean {
-    const { machine, copied, open } = this.#context;
+    const { machine, copied, armed } = this.#context;
     const granule = machine.granule(from);
     const end = Math.min(rangeEnd, this.#chunkEnd(from));
     const whole = copyRange(this.#context, from, end - from, 'swept');
-    if (this.#list === open && !this.#context.armed.has(from)) return whole;
+    if (!armed.has(from)) return whole;
     // A granule may begin with blocks that were copied before; it is released when its last one is.
     const start = Math.max(rangeFirst, from - (from % granule));
     const copiedTo = whole ? end : copied.nextClear(from, end);
