@@ -6,6 +6,13 @@ export interface DumpOptions {
   readonly output?: string;
   /** write the core to this descriptor instead, in file order (`-o -`); it may be a pipe */
   readonly outputFd?: number;
+  /**
+   * of a stream: what may wait in a nameless file in TMPDIR for the reader, in bytes; 1 GiB by default. The copy waits at
+   * this bound, the target never does; what it writes may bring the file to twice as much, then the dump is given up
+   */
+  readonly spoolBytes?: number;
+  /** of a stream: a reader that takes nothing for longer ends the dump; 60,000 by default */
+  readonly readerTimeoutMs?: number;
   /** also what coredump_filter and MADV_DONTDUMP leave out */
   readonly all?: boolean;
   /** a limit in milliseconds: forecast above it, nothing is done to the target */

@@ -1,15 +1,17 @@
-import { randomBytes } from 'node:crypto';
-import { closeSync, constants, createReadStream, createWriteStream, openSync, unlinkSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
-import { pipeline } from 'node:stream/promises';
+import { resolve } from 'node:path';
 import type { DumpOptions, DumpSummary } from './dump-types.ts';
 import { LivecoreError } from './errors.ts';
 import { runLoop } from './loop/client.ts';
+import type { LoopRequest, StreamLimits } from './loop/protocol.ts';
+import { Spool } from './loop/spool.ts';
+import { Streamer } from './loop/streamer.ts';
 
 const DEFAULT_STALL_MS = 250;
 const DEFAULT_BUFFER_BYTES = 64 * 1024 * 1024;
 const SMALLEST_BUFFER_BYTES = 8 * 1024 * 1024;
+const DEFAULT_SPOOL_BYTES = 1024 * 1024 * 1024;
+const SMALLEST_SPOOL_BYTES = 16 * 1024 * 1024;
+const DEFAULT_READER_MS = 60_000;
 
 /**
  * Writes a core file of a running process as it stands at one instant, while the process goes on.
@@ -38,67 +40,65 @@ export async function dump(pid: number, options: DumpOptions = {}): Promise<Dump
     const output = resolve(options.output ?? `core.${pid}`);
     return withOwnPeak(await runLoop({ ...request, output }, options));
   }
+  const limits = {
+    spoolBytes: checkedSpool(options.spoolBytes ?? DEFAULT_SPOOL_BYTES),
+    readerTimeoutMs: options.readerTimeoutMs ?? DEFAULT_READER_MS,
+  };
+  return withOwnPeak(await stream({ ...request, stream: limits }, options, options.outputFd));
+}
+
+/** Streams the core while the loop writes it. What ends the one ends the other; what came first is the reason. */
+async function stream(
+  request: LoopRequest & { readonly stream: StreamLimits },
+  options: DumpOptions,
+  outputFd: number,
+): Promise<DumpSummary> {
+  const begin = performance.now();
   using spool = new Spool();
-  const summary = await runLoop(request, options, spool.fd);
-  await spool.stream(options.outputFd);
-  return withOwnPeak(summary);
+  let tellTaken: (offset: number) => void = () => {};
+  using streamer = new Streamer(spool, {
+    outputFd,
+    readerTimeoutMs: request.stream.readerTimeoutMs,
+    taken: (offset) => tellTaken(offset),
+  });
+  const failed = new AbortController();
+  const streaming = streamer.run();
+  streaming.catch((error: unknown) => failed.abort(error));
+  const cancel = (): void => streamer.stop(cancelled());
+  options.signal?.addEventListener('abort', cancel, { once: true });
+  const signal = AbortSignal.any([failed.signal, ...(options.signal ? [options.signal] : [])]);
+  try {
+    const summary = await runLoop(
+      request,
+      { ...options, signal },
+      {
+        fd: spool.fd,
+        written: (message) => streamer.advance(message),
+        attach: (taken) => {
+          tellTaken = taken;
+        },
+      },
+    );
+    streamer.finish();
+    await streaming;
+    return { ...summary, totalMs: Math.max(summary.totalMs, performance.now() - begin) };
+  } catch (error) {
+    streamer.stop(error as Error);
+    // Rejects with what it failed with itself, if it was the first.
+    await streaming;
+    throw error;
+  } finally {
+    options.signal?.removeEventListener('abort', cancel);
+  }
+}
+
+function cancelled(): LivecoreError {
+  return new LivecoreError('CANCELLED', 'dump given up: cancelled; the target runs on');
 }
 
 /** The loop's peak and ours: `peakRssBytes` counts all processes of the tool. */
 function withOwnPeak(summary: DumpSummary): DumpSummary {
   return { ...summary, peakRssBytes: summary.peakRssBytes + process.resourceUsage().maxRSS * 1024 };
-}
-
-/**
- * A nameless file that holds a core until it is streamed. The consumer of a stream may be slow, or the target itself;
- * so the target never waits for it. It takes as much of the temporary directory as the core would.
- */
-class Spool implements Disposable {
-  readonly fd: number;
-
-  constructor() {
-    const path = join(tmpdir(), `livecore-${randomBytes(8).toString('hex')}`);
-    const { O_RDWR, O_CREAT, O_EXCL, O_NOFOLLOW, O_DIRECT } = constants;
-    const flags = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW;
-    try {
-      this.fd = openSync(path, flags | O_DIRECT, 0o600);
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EINVAL') throw spoolError(path, error);
-      unlinkSync(path);
-      this.fd = openSync(path, flags, 0o600);
-    }
-    unlinkSync(path);
-  }
-
-  async stream(outputFd: number): Promise<void> {
-    // A path of its own, since the descriptor was opened for direct writes.
-    const source = createReadStream(`/proc/self/fd/${this.fd}`, { highWaterMark: 1024 * 1024 });
-    try {
-      await pipeline(source, createWriteStream('', { fd: outputFd, autoClose: false }));
-    } catch (cause) {
-      const { code, errno, message } = cause as NodeJS.ErrnoException;
-      const fields = { ...(errno !== undefined && { errno: Math.abs(errno) }) };
-      const state = code === 'EPIPE' ? 'its reader has gone' : message;
-      const kind = code === 'ENOSPC' ? 'NO_SPACE' : 'OUTPUT';
-      throw new LivecoreError(kind, `stream the core to descriptor ${outputFd}: ${state}`, fields, cause);
-    }
-  }
-
-  [Symbol.dispose](): void {
-    closeSync(this.fd);
-  }
-}
-
-function spoolError(path: string, cause: unknown): LivecoreError {
-  return new LivecoreError(
-    'OUTPUT',
-    `make the spool ${path}: ${(cause as Error).message}`,
-    {
-      path,
-      cure: 'set TMPDIR to a directory with room for the core',
-    },
-    cause,
-  );
 }
 
 function checkedPid(pid: number): number {
@@ -112,5 +112,12 @@ function checkedBuffer(bytes: number): number {
   if (bytes >= SMALLEST_BUFFER_BYTES) return bytes;
   throw new LivecoreError('USAGE', `dump: a buffer of ${bytes} bytes is too small`, {
     cure: 'give 8MiB or more',
+  });
+}
+
+function checkedSpool(bytes: number): number {
+  if (bytes >= SMALLEST_SPOOL_BYTES) return bytes;
+  throw new LivecoreError('USAGE', `dump: a spool of ${bytes} bytes is too small`, {
+    cure: 'give 16MiB or more',
   });
 }

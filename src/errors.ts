@@ -33,6 +33,8 @@ export type ErrorCode =
   | 'FILE_EXISTS'
   | 'OUTPUT'
   | 'NO_SPACE'
+  | 'SPOOL_FULL'
+  | 'READER_STOPPED'
   | 'BAD_CORE'
   | 'NO_CONTENT';
 

@@ -15,6 +15,8 @@ interface Flags {
   readonly maxPause?: number;
   readonly maxStall?: number;
   readonly buffer?: number;
+  readonly spool?: number;
+  readonly readerTimeout?: number;
   readonly force?: true;
   readonly json?: true;
   readonly quiet?: true;
@@ -45,6 +47,18 @@ export function addDump(program: Command, context: Context): void {
       ).argParser(parseDurationMs),
     )
     .addOption(new Option('--buffer <SIZE>', 'memory to stage copies in, such as 64MiB').argParser(parseSize))
+    .addOption(
+      new Option(
+        '--spool <SIZE>',
+        'with -o -: what may wait in $TMPDIR for the reader (default: 1GiB)',
+      ).argParser(parseSize),
+    )
+    .addOption(
+      new Option(
+        '--reader-timeout <MS>',
+        'with -o -: give up when the reader takes nothing for so long (default: 60s)',
+      ).argParser(parseDurationMs),
+    )
     .option('--force', 'go on although the forecast pause is above 20 ms')
     .option('--json', 'JSON lines on stdout, the last of type summary or error')
     .option('-q, --quiet', 'only the name of the file, warnings and errors')
@@ -92,13 +106,15 @@ async function run(pid: number, flags: Flags, context: Context): Promise<void> {
 }
 
 function optionsOf(flags: Flags): DumpOptions {
-  const { output, all, maxPause, maxStall, buffer, force } = flags;
+  const { output, all, maxPause, maxStall, buffer, spool, readerTimeout, force } = flags;
   return {
     ...(output === '-' ? { outputFd: STDOUT_FD } : output !== undefined && { output }),
     ...(all && { all }),
     ...(maxPause !== undefined && { maxPauseMs: maxPause }),
     ...(maxStall !== undefined && { maxStallMs: maxStall }),
     ...(buffer !== undefined && { bufferBytes: buffer }),
+    ...(spool !== undefined && { spoolBytes: spool }),
+    ...(readerTimeout !== undefined && { readerTimeoutMs: readerTimeout }),
     ...(force && { force }),
   };
 }

@@ -85,6 +85,7 @@ export const O_NOFOLLOW = 0o400000;
 export const O_CLOEXEC = 0o2000000;
 export const O_PATH = 0o10000000;
 export const O_TMPFILE = 0o20200000;
+export const F_DUPFD_CLOEXEC = 1030;
 export const F_GETFD = 1;
 export const F_GETFL = 3;
 export const F_SETFL = 4;
@@ -105,6 +106,7 @@ export const FUTEX_WAKE = 1;
 export const FUTEX_PRIVATE_FLAG = 128;
 
 // ---- linux/stat.h
+export const STATX_BLOCKS = 0x400;
 export const STATX_DIOALIGN = 0x2000;
 
 // ---- linux/userfaultfd.h

@@ -4,17 +4,23 @@ import {
   AT_EMPTY_PATH,
   AT_FDCWD,
   AT_SYMLINK_FOLLOW,
+  FALLOC_FL_KEEP_SIZE,
+  FALLOC_FL_PUNCH_HOLE,
   O_CLOEXEC,
   O_DIRECTORY,
   O_RDONLY,
   RENAME_NOREPLACE,
+  STATX_BLOCKS,
   STATX_DIOALIGN,
 } from './abi.ts';
 import { ERRNO } from './errno.ts';
 import { check } from './failure.ts';
 import { statfs, statx } from './layouts.ts';
 import { type Memory, scratch } from './memory.ts';
-import { errno, libc } from './native.ts';
+import { callLater, errno, libc } from './native.ts';
+
+/** stat(2): st_blocks counts 512 bytes, whatever the file system's block is. */
+const STAT_BLOCK_BYTES = 512;
 
 /** open(2), tried again when a signal interrupts it (possible on FIFOs, network file systems). */
 export function openFile(path: string, flags: number, mode = 0): number {
@@ -86,6 +92,21 @@ export function allocateFile(fd: number, mode: number, offset: number, length: n
   return retried(() => libc.fallocate(fd, mode, offset, length));
 }
 
+/**
+ * Gives the space of a part of a file back: it reads as zeros from then on.
+ *
+ * @returns 0, or a negative errno: -EOPNOTSUPP where the file system has no such holes
+ */
+export function punchHole(fd: number, offset: number, length: number): number {
+  return allocateFile(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, length);
+}
+
+/** The same on another thread, since a file system may take its time. False where it failed. */
+export async function punchHoleLater(fd: number, offset: number, length: number): Promise<boolean> {
+  const mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+  return (await callLater('fallocate', fd, mode, offset, length)) === 0;
+}
+
 /** fsync(2): an error is reported once and the data may be gone; never try again but for EINTR. */
 export function syncFile(fd: number): number {
   return retried(() => libc.fsync(fd));
@@ -150,6 +171,14 @@ export function fileSystemSpace(fd: number): FileSystemSpace {
 }
 
 let statxMemory: Memory | undefined;
+
+/** What a file occupies, in bytes, or a negative errno. Allocates nothing. */
+export function occupiedBytes(fd: number): number {
+  statxMemory ??= scratch(statx.sizeBytes);
+  const memory = statxMemory;
+  const result = retried(() => libc.statx(fd, '', AT_EMPTY_PATH, STATX_BLOCKS, memory.address));
+  return result < 0 ? result : memory.word(statx.at.stx_blocks) * STAT_BLOCK_BYTES;
+}
 
 /**
  * What O_DIRECT asks of the address and of the position and length: the larger of both in bytes; 0 when the file has no

@@ -94,6 +94,11 @@ export type Native = { [N in NativeName]: NativeFunction<(typeof PROTOTYPES)[N]>
 
 type AnyFunction = (...args: (number | string)[]) => number;
 
+/** A function as koffi has it: also one that runs on a thread of libuv's pool, and calls back. */
+type KoffiFunction = AnyFunction & {
+  async(...args: [...(number | string)[], (error: unknown, result: number) => void]): void;
+};
+
 /** Stands between a wrapper and a C function: gets its name and the function, returns what is called instead. */
 export type Interposer = (
   name: NativeName,
@@ -102,12 +107,13 @@ export type Interposer = (
 ) => AnyFunction;
 
 interface Koffi {
-  load(path: string): { func(prototype: string): AnyFunction };
+  load(path: string): { func(prototype: string): KoffiFunction };
   view(address: number, length: number): ArrayBuffer;
   errno(value?: number): number;
 }
 
 let koffi: Koffi | undefined;
+const later = new Map<NativeName, KoffiFunction>();
 let interposer: Interposer | undefined;
 
 /** The C functions. Each entry loads the library on its first call and replaces itself by the function. */
@@ -139,6 +145,18 @@ export function loadNative(): void {
     const original = library.func(prototype);
     (libc as Record<string, AnyFunction>)[name] = interposer ? interposer(name, original, fail) : original;
   }
+}
+
+/**
+ * Calls a C function on another thread, for calls that may wait where this one must not. Its errno is lost. Not for
+ * the loop, which has no event loop running.
+ */
+export function callLater(name: NativeName, ...args: number[]): Promise<number> {
+  const called = later.get(name) ?? loadKoffi().load('libc.so.6').func(PROTOTYPES[name]);
+  later.set(name, called);
+  return new Promise((resolve, reject) => {
+    called.async(...args, (error, result) => (error ? reject(error) : resolve(result)));
+  });
 }
 
 /**

@@ -3,7 +3,7 @@ import { createInterface } from 'node:readline';
 import type { Duplex } from 'node:stream';
 import type { DumpOptions, DumpSummary } from '../dump-types.ts';
 import { LivecoreError } from '../errors.ts';
-import { CANCEL, type LoopMessage, type LoopRequest } from './protocol.ts';
+import { CANCEL, type LoopMessage, type LoopRequest, takenMessage, type WrittenMessage } from './protocol.ts';
 
 /**
  * V8 as the loop needs it: optimising compilers and their threads take the target's CPU and stop the loop for
@@ -24,22 +24,31 @@ const V8_FLAGS = [
 
 const PATIENCE_MS = 3000;
 
+/** Who streams a core while the loop writes it. */
+export interface StreamFollower {
+  /** the spool */
+  readonly fd: number;
+  written(message: WrittenMessage): void;
+  /** Gets the function to call with what the reader has taken. */
+  attach(taken: (offset: number) => void): void;
+}
+
 /**
  * Starts the loop process for one dump and follows it to its end.
  *
- * @param spoolFd descriptor of the file to write to, where the request has no output
+ * @param stream where the request has no output
  */
 export async function runLoop(
   request: LoopRequest,
   options: DumpOptions,
-  spoolFd?: number,
+  stream?: StreamFollower,
 ): Promise<DumpSummary> {
   options.signal?.throwIfAborted();
   const entry = new URL(import.meta.url.endsWith('.ts') ? './main.ts' : './main.js', import.meta.url);
   const child = spawn(process.execPath, [...V8_FLAGS, entry.pathname, JSON.stringify(request)], {
     // A session of its own: no terminal may stop it, no Ctrl-C reach it but through us.
     detached: true,
-    stdio: ['ignore', 'ignore', 'pipe', 'pipe', spoolFd ?? 'ignore'],
+    stdio: ['ignore', 'ignore', 'pipe', 'pipe', stream?.fd ?? 'ignore'],
     env: { ...process.env, UV_THREADPOOL_SIZE: '1', NODE_OPTIONS: '' },
   });
   const socket = child.stdio[3] as Duplex;
@@ -47,15 +56,21 @@ export async function runLoop(
     socket.write(CANCEL);
   };
   options.signal?.addEventListener('abort', cancel, { once: true });
+  stream?.attach((offset) => void socket.write(takenMessage(offset)));
   try {
-    return await follow(child, socket, options);
+    return await follow(child, socket, options, stream);
   } finally {
     options.signal?.removeEventListener('abort', cancel);
     socket.destroy();
   }
 }
 
-async function follow(child: ChildProcess, socket: Duplex, options: DumpOptions): Promise<DumpSummary> {
+async function follow(
+  child: ChildProcess,
+  socket: Duplex,
+  options: DumpOptions,
+  stream: StreamFollower | undefined,
+): Promise<DumpSummary> {
   let last: (LoopMessage & { type: 'summary' | 'error' }) | undefined;
   let complaint = '';
   child.stderr?.setEncoding('utf8').on('data', (text: string) => {
@@ -67,6 +82,7 @@ async function follow(child: ChildProcess, socket: Duplex, options: DumpOptions)
   });
   const patience = new Patience();
   const heard = hear(socket, (message) => {
+    if (message.type === 'written') return stream?.written(message);
     if (message.type !== 'summary' && message.type !== 'error') return tell(message, options);
     last = message;
     patience.begin();
@@ -100,7 +116,10 @@ function hear(socket: Duplex, listen: (message: LoopMessage) => void): Promise<v
   });
 }
 
-function tell(message: Exclude<LoopMessage, { type: 'summary' | 'error' }>, options: DumpOptions): void {
+function tell(
+  message: Exclude<LoopMessage, { type: 'summary' | 'error' | 'written' }>,
+  options: DumpOptions,
+): void {
   switch (message.type) {
     case 'plan':
       options.onPlan?.(message);

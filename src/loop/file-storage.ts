@@ -6,6 +6,7 @@ import { isZero, MappedMemory } from '../linux/memory.ts';
 import { openWriteQueue, type WriteQueue } from '../linux/write-queue.ts';
 import { HeldBlocks } from './held-blocks.ts';
 import { PARENT_FD } from './protocol.ts';
+import type { SpoolRoom } from './spool-room.ts';
 import { StagingRing } from './staging-ring.ts';
 
 const BLOCK_BYTES = 4096;
@@ -52,6 +53,9 @@ export class FileStorage implements SnapshotStorage, Disposable {
   readonly #rooms: Float64Array = new Float64Array(DEPTH * PIECES_MAX).fill(0);
   readonly #pieces: Int32Array = new Int32Array(DEPTH);
   readonly #lengths: Float64Array = new Float64Array(DEPTH);
+  /** where each write that is under way begins in the file; Infinity for the other slots */
+  readonly #places: Float64Array = new Float64Array(DEPTH).fill(Number.POSITIVE_INFINITY);
+  readonly #spool: SpoolRoom | undefined;
   /** the write that is being gathered: its slot, or -1; its place in the file, and the block after it */
   #gathering = -1;
   #place = 0;
@@ -63,9 +67,13 @@ export class FileStorage implements SnapshotStorage, Disposable {
   #room = -1;
   zeroBlocks = 0;
 
-  /** @param queue of {@link openStorageQueue}, idle; it and `fd` stay the caller's, and outlive this */
-  constructor(fd: number, queue: WriteQueue, bufferBytes: number) {
+  /**
+   * @param queue of {@link openStorageQueue}, idle; it and `fd` stay the caller's, and outlive this
+   * @param spool where the file is the spool of a stream
+   */
+  constructor(fd: number, queue: WriteQueue, bufferBytes: number, spool?: SpoolRoom) {
     this.#fd = fd;
+    this.#spool = spool;
     this.#queue = queue;
     this.memory = new MappedMemory(bufferBytes, { populate: true });
     this.staging = this.memory.bytes;
@@ -87,12 +95,27 @@ export class FileStorage implements SnapshotStorage, Disposable {
     );
   }
 
+  get inOrder(): boolean {
+    return this.#spool?.wantsOrder ?? false;
+  }
+
+  /** what is stored and not in the file yet, at most: rooms that are busy */
+  get outstandingBytes(): number {
+    return this.#ring.usedBytes + (this.#held.units - this.#held.freeUnits) * BLOCK_BYTES;
+  }
+
+  /** where the memory ends in the file, once that is known; 0 before */
+  get tailOffset(): number {
+    return this.#layout?.tailOffset ?? 0;
+  }
+
   /** Says where blocks belong: from now on they can be written. */
   place(layout: CoreLayout): void {
     this.#layout = layout;
   }
 
   open(count: number, urgent: boolean): number {
+    if (!urgent && this.#spool?.sweepWaits(count * BLOCK_BYTES, this.outstandingBytes)) return -1;
     const unit = count === 1 && urgent ? this.#held.open() : -1;
     this.#room = unit >= 0 ? this.#slabAt + unit * BLOCK_BYTES : this.#ring.open(count * BLOCK_BYTES, urgent);
     return this.#room;
@@ -129,6 +152,39 @@ export class FileStorage implements SnapshotStorage, Disposable {
     this.#gatherBacklog();
     if (this.#held.freeUnits < this.#fewUnits) this.#gatherHeld();
     this.#begin();
+  }
+
+  /**
+   * How much of the front of the file is written for good, where all blocks in front of `block` have been stored; Infinity
+   * for all there are. Held blocks that are in the way are written, some at a time.
+   */
+  writtenUpTo(block: number): number {
+    const layout = this.#layout;
+    if (layout === undefined) return 0;
+    let lowest = Number.isFinite(block) ? layout.fileOffset(block * BLOCK_BYTES) : layout.tailOffset;
+    if (lowest < 0) throw misplaced(block);
+    lowest = Math.min(lowest, this.#settleBelow(block));
+    if (this.#gathering >= 0) lowest = Math.min(lowest, this.#place);
+    for (let slot = 0; slot < DEPTH; slot++) lowest = Math.min(lowest, this.#places[slot]!);
+    for (let at = this.#backlogNext; at < this.#backlog.length; at += 4)
+      lowest = Math.min(lowest, layout.fileOffset(this.#backlog[at]! * BLOCK_BYTES));
+    return lowest;
+  }
+
+  /** Begins to write held blocks in front of `block`; the place in the file of the first one that is left. */
+  #settleBelow(block: number): number {
+    const held = this.#held;
+    let left = Number.POSITIVE_INFINITY;
+    let writes = BACKLOG_AT_ONCE;
+    for (let unit = held.nextBelow(block, 0); unit >= 0; unit = held.nextBelow(block, unit)) {
+      const first = held.block(unit);
+      const place = this.#layout!.fileOffset(first * BLOCK_BYTES);
+      // With it go those next to it, so that its unit may hold another one now, or none.
+      if (writes-- > 0 && this.#begin() && this.#startAt(first, place) && this.#begin()) continue;
+      left = Math.min(left, place);
+      unit++;
+    }
+    return left;
   }
 
   /** Waits until everything stored is in the file. When nobody waits for us any more. */
@@ -239,6 +295,7 @@ export class FileStorage implements SnapshotStorage, Disposable {
     const result = this.#queue.write(slot, this.#fd, this.#pieces[slot]!, this.#place);
     if (result === -ERRNO.EAGAIN) return false;
     if (result < 0) throw writeFailed(-result);
+    this.#places[slot] = this.#place;
     this.#gathering = -1;
     return true;
   }
@@ -274,6 +331,7 @@ export class FileStorage implements SnapshotStorage, Disposable {
       const slot = this.#queue.slot(index);
       const result = this.#queue.result(index);
       this.#freeSlots.push(slot);
+      this.#places[slot] = Number.POSITIVE_INFINITY;
       for (let piece = 0; piece < this.#pieces[slot]!; piece++)
         this.#free(this.#rooms[slot * PIECES_MAX + piece]!);
       // A direct write is short only where the disk is full (or a limit is reached).

@@ -9,7 +9,7 @@ const BUCKET_BLOCKS_LOG2 = 6;
 export class HeldBlocks {
   readonly #free: Int32Array;
   #freeCount: number;
-  /** the block in each held unit */
+  /** the block in each held unit; -1 in others */
   readonly #blocks: Float64Array;
   /** held units by the chunk of their block: first of each list, and the next of each unit; -1 ends it */
   readonly #heads: Int32Array;
@@ -64,6 +64,7 @@ export class HeldBlocks {
       if (this.#blocks[unit] === block) {
         if (before < 0) this.#heads[bucket] = this.#next[unit]!;
         else this.#next[before] = this.#next[unit]!;
+        this.#blocks[unit] = -1;
         this.#held--;
         return unit;
       }
@@ -78,6 +79,21 @@ export class HeldBlocks {
     for (let unit = this.#heads[this.#bucketOf(block)]!; unit >= 0; unit = this.#next[unit]!)
       if (this.#blocks[unit] === block) return true;
     return false;
+  }
+
+  /** The next unit from `unit` on that holds a block in front of `end`, or -1. */
+  nextBelow(end: number, unit: number): number {
+    if (this.#held === 0) return -1;
+    for (let at = unit; at < this.#blocks.length; at++) {
+      const block = this.#blocks[at]!;
+      if (block >= 0 && block < end) return at;
+    }
+    return -1;
+  }
+
+  /** The block that a unit holds, or -1. */
+  block(unit: number): number {
+    return this.#blocks[unit]!;
   }
 
   /** The lowest block of some chunk that has blocks here, in turns, or -1. */

@@ -8,13 +8,14 @@ import type { DumpSummary } from '../dump-types.ts';
 import { DEFAULT_POLICY, NS_PER_MS, type Policy } from '../engine/policy.ts';
 import { LivecoreError } from '../errors.ts';
 import { monotonicNs } from '../linux/clock.ts';
+import { check } from '../linux/failure.ts';
+import { occupiedBytes } from '../linux/file.ts';
 import { sleepNs } from '../linux/poll.ts';
 import { isGone } from '../linux/proc-file.ts';
 import { Watchdog } from '../linux/watchdog.ts';
 import { readCaller, readTarget } from '../machines/process/right-facts.ts';
 import { judgeRights, requireRights } from '../machines/process/rights.ts';
 import { Capture, readTargetMemory, readTargetMemoryIfAlive } from './capture.ts';
-import { fileBytesOf } from './file-size.ts';
 import { FileStorage, openStorageQueue } from './file-storage.ts';
 import { hastenHost, prepareHost } from './host.ts';
 import { OutputFile } from './output-file.ts';
@@ -22,6 +23,7 @@ import { ParentLink } from './parent-link.ts';
 import { type LoopRequest, PARENT_FD, SPOOL_FD } from './protocol.ts';
 import { rehearse } from './rehearsal.ts';
 import { planOf, summaryOf } from './report.ts';
+import { SpoolRoom } from './spool-room.ts';
 import { Ticker } from './ticker.ts';
 
 /** Closing a userfaultfd stops writers for up to 35 ms a GiB: the guards leave time for it. */
@@ -61,11 +63,13 @@ function dump(request: LoopRequest, files: DisposableStack): DumpSummary {
   const policy = policyOf(request);
   const queue = files.use(openStorageQueue(fd));
   rehearse(policy, fd, queue);
-  const storage = files.use(new FileStorage(fd, queue, request.bufferBytes));
+  const room = request.stream && new SpoolRoom(fd, request.stream);
+  const storage = files.use(new FileStorage(fd, queue, request.bufferBytes, room));
   const before = readTargetMemory(pid);
   resources.use(hastenHost());
   const watchdog = resources.use(new Watchdog());
-  const watch = new Ticker(link, watchdog, request.maxStallMs * WATCHDOG_SHARE * NS_PER_MS);
+  const stream = room && { room, storage };
+  const watch = new Ticker(link, watchdog, request.maxStallMs * WATCHDOG_SHARE * NS_PER_MS, stream);
   const capture = new Capture({
     pid,
     all: request.all,
@@ -84,7 +88,8 @@ function dump(request: LoopRequest, files: DisposableStack): DumpSummary {
   }
   const after = readTargetMemoryIfAlive(pid);
   file?.publish();
-  const fileBytes = fileBytesOf(fd);
+  // Nothing is sparse in a stream.
+  const fileBytes = room ? capture.sizeBytes : check(occupiedBytes(fd), 'look at the core', 'statx');
   return summaryOf(request, capture, { before, after, fileBytes, totalNs: monotonicNs() - begin });
 }
 

@@ -1,12 +1,15 @@
 import { Buffer } from 'node:buffer';
-import { F_GETFL, F_SETFL, O_NONBLOCK, POLLERR, POLLHUP, POLLIN } from '../linux/abi.ts';
+import { F_GETFL, F_SETFL, O_NONBLOCK } from '../linux/abi.ts';
 import { ERRNO } from '../linux/errno.ts';
-import { controlFile, writeFile } from '../linux/file.ts';
+import { controlFile, readFile, writeFile } from '../linux/file.ts';
 import { MappedMemory } from '../linux/memory.ts';
-import { PollSet } from '../linux/poll.ts';
 import type { LoopMessage } from './protocol.ts';
 
 const BUFFER_BYTES = 1024 * 1024;
+const INPUT_BYTES = 4096;
+const NEWLINE = 10;
+const DIGIT_0 = 48;
+const DIGIT_9 = 57;
 
 /**
  * The loop's end of the socket to its parent. It never waits: what the parent does not read now waits in a buffer,
@@ -15,14 +18,18 @@ const BUFFER_BYTES = 1024 * 1024;
 export class ParentLink implements Disposable {
   readonly #fd: number;
   readonly #memory: MappedMemory = new MappedMemory(BUFFER_BYTES, { populate: true });
-  readonly #poll: PollSet = new PollSet(1);
+  readonly #input: MappedMemory = new MappedMemory(INPUT_BYTES, { populate: true });
   #length = 0;
+  #cancelled = false;
+  /** the number whose digits have come so far */
+  #number = 0;
+  /** how much of a stream the parent's reader has taken, as of the last {@link receive} */
+  taken = 0;
 
   constructor(fd: number) {
     this.#fd = fd;
     const flags = controlFile(fd, F_GETFL, 0);
     controlFile(fd, F_SETFL, flags | O_NONBLOCK);
-    this.#poll.set(0, fd, POLLIN);
   }
 
   /** Sends what must arrive. */
@@ -35,9 +42,25 @@ export class ParentLink implements Disposable {
     this.#append(message, BUFFER_BYTES / 16);
   }
 
-  /** Whether the parent wants us to stop, or is gone. */
+  /** Whether the parent wants us to stop, or is gone, as of the last {@link receive}. */
   get cancelled(): boolean {
-    return this.#poll.wait(0) > 0 && (this.#poll.ready(0) & (POLLIN | POLLHUP | POLLERR)) !== 0;
+    return this.#cancelled;
+  }
+
+  /** Takes what the parent has sent; allocates nothing. Anything that is no number is a wish to stop. */
+  receive(): void {
+    const { address, bytes } = this.#input;
+    const count = readFile(this.#fd, address, INPUT_BYTES);
+    if (count === -ERRNO.EAGAIN) return;
+    if (count <= 0) this.#cancelled = true;
+    for (let at = 0; at < count; at++) {
+      const byte = bytes[at]!;
+      if (byte >= DIGIT_0 && byte <= DIGIT_9) this.#number = this.#number * 10 + byte - DIGIT_0;
+      else if (byte === NEWLINE) {
+        this.taken = Math.max(this.taken, this.#number);
+        this.#number = 0;
+      } else this.#cancelled = true;
+    }
   }
 
   /** Writes what the socket takes now. */
@@ -60,6 +83,7 @@ export class ParentLink implements Disposable {
 
   [Symbol.dispose](): void {
     this.#memory[Symbol.dispose]();
+    this.#input[Symbol.dispose]();
   }
 
   #append(message: LoopMessage, room: number): void {

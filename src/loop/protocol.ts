@@ -13,19 +13,40 @@ export interface LoopRequest {
   readonly maxStallMs: number;
   readonly bufferBytes: number;
   readonly force: boolean;
+  /** where the core is streamed by the parent: what the spool may hold, and what its reader may take */
+  readonly stream?: StreamLimits;
+}
+
+export interface StreamLimits {
+  /** the sweep waits when the spool holds so much; traps may bring it to twice as much */
+  readonly spoolBytes: number;
+  /** a reader that takes nothing for so long ends the dump */
+  readonly readerTimeoutMs: number;
 }
 
 /** The socket to the parent, and the unlinked file that the parent streams from, in the loop process. */
 export const PARENT_FD = 3;
 export const SPOOL_FD = 4;
 
-/** Any byte from the parent, or the end of the socket, is a wish to stop. */
-export const CANCEL: string = 'c';
+/** What the parent sends: a wish to stop, as is the end of the socket, or how much of a stream its reader has taken. */
+export const CANCEL: string = 'c\n';
+export function takenMessage(offset: number): string {
+  return `${offset}\n`;
+}
+
+/** Everything in front of `upTo` of the spool is as it stays. */
+export interface WrittenMessage {
+  readonly type: 'written';
+  readonly upTo: number;
+  /** where the memory ends and the tail will begin */
+  readonly tailOffset: number;
+}
 
 /** A message of the loop. */
 export type LoopMessage =
   | DumpPlan
   | DumpSummary
+  | WrittenMessage
   | ({ readonly type: 'progress' } & DumpProgress)
   | { readonly type: 'notice'; readonly text: string }
   | ({ readonly type: 'error'; readonly code: ErrorCode; readonly message: string } & Omit<

@@ -6,21 +6,30 @@ import { monotonicNs } from '../linux/clock.ts';
 import type { Watchdog } from '../linux/watchdog.ts';
 import { PAGE_BYTES } from '../machines/process/pages.ts';
 import type { Capture } from './capture.ts';
+import type { FileStorage } from './file-storage.ts';
 import type { ParentLink } from './parent-link.ts';
+import type { SpoolRoom } from './spool-room.ts';
 
 const PROGRESS_NS = 200 * NS_PER_MS;
 
-/** What happens between steps: the watchdog is fed, the parent heard, progress told. */
+/** What happens between steps: the watchdog is fed, the parent heard, the stream moved on, progress told. */
 export class Ticker {
   readonly #link: ParentLink;
   readonly #watchdog: Watchdog;
   readonly #watchdogNs: number;
+  readonly #stream: { readonly room: SpoolRoom; readonly storage: FileStorage } | undefined;
   #nextProgress = 0;
   #lastDone = 0;
   #lastTraps = 0;
   #lastNs = 0;
 
-  constructor(link: ParentLink, watchdog: Watchdog, watchdogNs: number) {
+  constructor(
+    link: ParentLink,
+    watchdog: Watchdog,
+    watchdogNs: number,
+    stream?: { readonly room: SpoolRoom; readonly storage: FileStorage },
+  ) {
+    this.#stream = stream;
     this.#link = link;
     this.#watchdog = watchdog;
     this.#watchdogNs = watchdogNs;
@@ -28,9 +37,11 @@ export class Ticker {
 
   tick(capture: Capture): void {
     this.#watchdog.feed(this.#watchdogNs);
+    this.#link.receive();
     if (this.#link.cancelled)
       throw new LivecoreError('CANCELLED', 'dump given up: cancelled; the target runs on');
     const now = monotonicNs();
+    this.#stream?.room.tick(now, capture.snapshot, this.#stream.storage, this.#link);
     if (now < this.#nextProgress) return;
     this.#nextProgress = now + PROGRESS_NS;
     this.#link.offer({ type: 'progress', ...this.#progress(capture, now) });
