@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
-import type { Duplex } from 'node:stream';
+import type { Duplex, Writable } from 'node:stream';
 import type { DumpOptions, DumpSummary } from '../dump-types.ts';
 import { LivecoreError } from '../errors.ts';
 import { CANCEL, type LoopMessage, type LoopRequest, takenMessage, type WrittenMessage } from './protocol.ts';
@@ -48,20 +48,24 @@ export async function runLoop(
   const child = spawn(process.execPath, [...V8_FLAGS, entry.pathname, JSON.stringify(request)], {
     // A session of its own: no terminal may stop it, no Ctrl-C reach it but through us.
     detached: true,
-    stdio: ['ignore', 'ignore', 'pipe', 'pipe', stream?.fd ?? 'ignore'],
+    stdio: ['pipe', 'ignore', 'pipe', 'pipe', stream?.fd ?? 'ignore'],
     env: { ...process.env, UV_THREADPOOL_SIZE: '1', NODE_OPTIONS: '' },
   });
   const socket = child.stdio[3] as Duplex;
+  const commands = child.stdin as Writable;
+  // It may have ended; then its end is told by what it sends.
+  commands.on('error', () => {});
   const cancel = (): void => {
-    socket.write(CANCEL);
+    commands.write(CANCEL);
   };
   options.signal?.addEventListener('abort', cancel, { once: true });
-  stream?.attach((offset) => void socket.write(takenMessage(offset)));
+  stream?.attach((offset) => void commands.write(takenMessage(offset)));
   try {
     return await follow(child, socket, options, stream);
   } finally {
     options.signal?.removeEventListener('abort', cancel);
     socket.destroy();
+    commands.destroy();
   }
 }
 
@@ -97,15 +101,14 @@ async function follow(
   throw died(how ?? 'SIGKILL', complaint);
 }
 
-/**
- * Reads messages until there are no more. A loop that ends before it has read all of what we sent resets the socket
- * (unix(7)); what it sent is whole even so. Rejects with what the listener throws.
- */
+/** Reads messages until there are no more. Rejects with what the listener throws. */
 function hear(socket: Duplex, listen: (message: LoopMessage) => void): Promise<void> {
   return new Promise((resolve, reject) => {
-    socket.once('error', () => resolve()).once('close', () => resolve());
+    const over = (): void => resolve();
+    socket.on('error', over).once('close', over);
     createInterface({ input: socket })
-      .once('close', () => resolve())
+      .on('error', over)
+      .once('close', over)
       .on('line', (line) => {
         try {
           listen(JSON.parse(line) as LoopMessage);

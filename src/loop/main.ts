@@ -20,7 +20,7 @@ import { FileStorage, openStorageQueue } from './file-storage.ts';
 import { hastenHost, prepareHost } from './host.ts';
 import { OutputFile } from './output-file.ts';
 import { ParentLink } from './parent-link.ts';
-import { type LoopRequest, PARENT_FD, SPOOL_FD } from './protocol.ts';
+import { COMMAND_FD, type LoopRequest, PARENT_FD, SPOOL_FD } from './protocol.ts';
 import { rehearse } from './rehearsal.ts';
 import { planOf, summaryOf } from './report.ts';
 import { SpoolRoom } from './spool-room.ts';
@@ -32,7 +32,7 @@ const WATCHDOG_SHARE = 0.6;
 const FAREWELL_NS = 2_000 * NS_PER_MS;
 const FORCED_PAUSE_MS = 60_000;
 
-const link = new ParentLink(PARENT_FD);
+const link = new ParentLink(PARENT_FD, COMMAND_FD);
 
 function run(request: LoopRequest): number {
   // Given back when the parent knows how it ended: files may wait for a file system that hangs.

@@ -12,11 +12,13 @@ const DIGIT_0 = 48;
 const DIGIT_9 = 57;
 
 /**
- * The loop's end of the socket to its parent. It never waits: what the parent does not read now waits in a buffer,
+ * The loop's ends of the sockets to its parent: what it tells goes one way, what it is told comes another, so that the end of
+ * one does not cut off the other. It never waits: what the parent does not read now waits in a buffer,
  * and progress that finds the buffer filling is dropped. The parent may be stopped, gone, or the target itself.
  */
 export class ParentLink implements Disposable {
   readonly #fd: number;
+  readonly #commandFd: number;
   readonly #memory: MappedMemory = new MappedMemory(BUFFER_BYTES, { populate: true });
   readonly #input: MappedMemory = new MappedMemory(INPUT_BYTES, { populate: true });
   #length = 0;
@@ -26,10 +28,11 @@ export class ParentLink implements Disposable {
   /** how much of a stream the parent's reader has taken, as of the last {@link receive} */
   taken = 0;
 
-  constructor(fd: number) {
+  constructor(fd: number, commandFd: number) {
     this.#fd = fd;
-    const flags = controlFile(fd, F_GETFL, 0);
-    controlFile(fd, F_SETFL, flags | O_NONBLOCK);
+    this.#commandFd = commandFd;
+    for (const end of [fd, commandFd])
+      controlFile(end, F_SETFL, controlFile(end, F_GETFL, 0) | O_NONBLOCK);
   }
 
   /** Sends what must arrive. */
@@ -50,7 +53,7 @@ export class ParentLink implements Disposable {
   /** Takes what the parent has sent; allocates nothing. Anything that is no number is a wish to stop. */
   receive(): void {
     const { address, bytes } = this.#input;
-    const count = readFile(this.#fd, address, INPUT_BYTES);
+    const count = readFile(this.#commandFd, address, INPUT_BYTES);
     if (count === -ERRNO.EAGAIN) return;
     if (count <= 0) this.#cancelled = true;
     for (let at = 0; at < count; at++) {

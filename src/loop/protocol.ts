@@ -1,4 +1,4 @@
-/** What the loop process is asked for, and what it tells its parent: JSON, a line each, over one socket. */
+/** What the loop process is asked for, and what it tells its parent: JSON, a line each, over a socket. */
 import type { DumpPlan, DumpProgress, DumpSummary } from '../dump-types.ts';
 import type { ErrorCode, ErrorFields } from '../errors.ts';
 
@@ -24,7 +24,8 @@ export interface StreamLimits {
   readonly readerTimeoutMs: number;
 }
 
-/** The socket to the parent, and the unlinked file that the parent streams from, in the loop process. */
+/** In the loop process: what the parent sends, what it is sent, and the unlinked file that it streams from. */
+export const COMMAND_FD = 0;
 export const PARENT_FD = 3;
 export const SPOOL_FD = 4;
 

@@ -1,10 +1,12 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import type { Policy } from '../engine/policy.ts';
+import { RLIMIT_CORE, RLIMIT_CPU } from '../linux/abi.ts';
 import { monotonicNs } from '../linux/clock.ts';
 import { check } from '../linux/failure.ts';
 import { truncateFile } from '../linux/file.ts';
 import { sleepNs } from '../linux/poll.ts';
 import { readProcText } from '../linux/proc-file.ts';
+import { setSoftLimit } from '../linux/session.ts';
 import type { WriteQueue } from '../linux/write-queue.ts';
 import { Capture } from './capture.ts';
 import { FileStorage } from './file-storage.ts';
@@ -17,6 +19,8 @@ const STARTED_BYTES = 1024 * 1024;
 const WRITES_ENOUGH = 4;
 const NAP_NS = 100_000;
 const PATIENCE_NAPS = 200;
+/** what the process may take of a CPU, some hundred times what it needs */
+const CPU_SECONDS = 5;
 
 /**
  * Dumps a small process of our own, in full and to the file of the core itself, which is empty afterwards, so that no code runs for the first time while
@@ -61,6 +65,9 @@ class Actor implements Disposable {
     this.#child.on('error', () => {});
     if (this.#child.pid === undefined) throw new Error('there is no cat');
     this.pid = this.#child.pid;
+    // It never stops by itself; if we are killed, the kernel ends it.
+    setSoftLimit(RLIMIT_CORE, 0, this.pid);
+    setSoftLimit(RLIMIT_CPU, CPU_SECONDS, this.pid);
     // Until it has allocated its buffer, and reads and writes.
     const deadline = monotonicNs() + STARTED_NS;
     while (readIo(this.pid) < STARTED_BYTES && monotonicNs() < deadline) sleepNs(500_000);
