@@ -14,7 +14,12 @@ const REGIONS: readonly MemoryRegion[] = [
 ];
 
 /** A machine of 24 blocks, of which those of the armed regions are armed; `copied` gets the blocks in order. */
-function build(regions = REGIONS): { context: Context; machine: MemoryMachine; sweep: Sweep; copied: number[] } {
+function build(regions = REGIONS): {
+  context: Context;
+  machine: MemoryMachine;
+  sweep: Sweep;
+  copied: number[];
+} {
   const machine = new MemoryMachine(24, { blockBytes: 8 });
   for (const region of regions) machine.addRegion(region);
   const storage = new MemoryStorage(8, 40);

@@ -31,9 +31,11 @@ export function openWriteQueue(
   closedUpTo?: number,
 ): WriteQueue {
   const direct = (controlFile(fd, F_GETFL, 0) & O_DIRECT) !== 0;
-  return (direct ? undefined : attempt(() => new ThreadQueue(depth, piecesMax, closedUpTo))) ??
+  return (
+    (direct ? undefined : attempt(() => new ThreadQueue(depth, piecesMax, closedUpTo))) ??
     attempt(() => new UringQueue(depth, piecesMax)) ??
-    new AioQueue(depth, piecesMax);
+    new AioQueue(depth, piecesMax)
+  );
 }
 
 function attempt<T>(make: () => T): T | undefined {

@@ -31,8 +31,7 @@ export class ParentLink implements Disposable {
   constructor(fd: number, commandFd: number) {
     this.#fd = fd;
     this.#commandFd = commandFd;
-    for (const end of [fd, commandFd])
-      controlFile(end, F_SETFL, controlFile(end, F_GETFL, 0) | O_NONBLOCK);
+    for (const end of [fd, commandFd]) controlFile(end, F_SETFL, controlFile(end, F_GETFL, 0) | O_NONBLOCK);
   }
 
   /** Sends what must arrive. */

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { LivecoreError } from '../errors.ts';
 import { punchHole, punchHoleLater } from '../linux/file.ts';
-import { MappedMemory } from '../linux/memory.ts';
+import type { MappedMemory } from '../linux/memory.ts';
 
 const PAGE_BYTES = 4096;
 /** the least that is given back at once */

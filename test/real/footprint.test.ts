@@ -94,7 +94,7 @@ test('a parent and a child that share memory go on sharing it: Pss of both grows
   const before = pids.map(pssKib);
   assert.ok(
     before.every((kib) => kib < 0.75 * mib * 1024),
-    `not shared: ${before}`,
+    `not shared: ${before.join()}`,
   );
   for (const pid of pids) {
     using dumped = await dumpLive(pid);

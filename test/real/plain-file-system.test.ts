@@ -82,7 +82,9 @@ test('killed while it hangs, the loop lets go of the target at once', { skip }, 
   await using files = await mountPlainFs({ delayUs: 5000 });
   await using writer = await writerOf128Mib();
   const { outcome } = await dumpIntoHang(files, writer.pid, { maxStallMs: 600_000 });
-  const loop = childrenOf(process.pid).filter((pid) => readFileSync(`/proc/${pid}/comm`, 'utf8') === 'livecore-loop\n');
+  const loop = childrenOf(process.pid).filter(
+    (pid) => readFileSync(`/proc/${pid}/comm`, 'utf8') === 'livecore-loop\n',
+  );
   assert.equal(loop.length, 1);
   process.kill(loop[0]!, 'SIGKILL');
   await writer.advance(10_000);

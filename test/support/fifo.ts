@@ -1,6 +1,15 @@
 /** A pipe whose reader is as fast, as slow or as gone as a test wants, with the core that came through it. */
 import { execFileSync } from 'node:child_process';
-import { closeSync, constants, fstatSync, openSync, readdirSync, readlinkSync, readSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  openSync,
+  readdirSync,
+  readlinkSync,
+  readSync,
+  writeSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { TestFolder } from './cores.ts';

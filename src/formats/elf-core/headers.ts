@@ -132,10 +132,7 @@ function loadSegments(
  * @param tail the tail of the same core. Without it the page fits any tail of this layout, so that it can be sent
  *   first; it then always uses the extended numbering, which few readers lack (docs/elf-core.md).
  */
-export function coreHead(
-  layout: Pick<CoreLayout, 'tailOffset'>,
-  tail?: CoreTail,
-): Uint8Array<ArrayBuffer> {
+export function coreHead(layout: Pick<CoreLayout, 'tailOffset'>, tail?: CoreTail): Uint8Array<ArrayBuffer> {
   const plain = tail !== undefined && tail.programHeaders < PN_XNUM;
   const bytes = new Uint8Array(PAGE_BYTES);
   const view = new DataView(bytes.buffer);
