@@ -75,6 +75,19 @@ export const uffdioWriteprotect: Struct<typeof uffdioWriteprotectFields> = struc
   uffdioWriteprotectFields,
 );
 
+const uffdioContinueFields = {
+  'range.start': 'u64',
+  'range.len': 'u64',
+  mode: 'u64',
+  mapped: 'i64',
+} as const;
+/** linux/userfaultfd.h: UFFDIO_CONTINUE */
+export const uffdioContinue: Struct<typeof uffdioContinueFields> = struct(
+  'struct uffdio_continue',
+  32,
+  uffdioContinueFields,
+);
+
 const uffdMsgFields = {
   event: 'u8',
   reserved1: 'u8',

@@ -9,6 +9,7 @@ import {
   UFFD_API,
   UFFD_USER_MODE_ONLY,
   UFFDIO_API,
+  UFFDIO_CONTINUE,
   UFFDIO_REGISTER,
   UFFDIO_REGISTER_MODE_WP,
   UFFDIO_UNREGISTER,
@@ -22,6 +23,7 @@ import { check, failure } from './failure.ts';
 import { closeFile, openFile } from './file.ts';
 import {
   uffdioApi,
+  uffdioContinue,
   uffdioRegister,
   uffdioWriteprotect,
   uffdMsg,
@@ -151,6 +153,25 @@ export class Userfaultfd implements Disposable {
     argument.setWord(8, length);
     argument.setWord(uffdioWriteprotect.at.mode, on ? UFFDIO_WRITEPROTECT_MODE_WP : 0);
     return libc.ioctl(this.fd, UFFDIO_WRITEPROTECT, argument.address) < 0 ? -errno() : 0;
+  }
+
+  /**
+   * Whether a range of private anonymous memory lies in one mapping that is registered here. Changes nothing: it asks for
+   * UFFDIO_CONTINUE, which such memory can't have, and which is refused in this order (fs/userfaultfd.c,
+   * userfaultfd_continue; mm/userfaultfd.c, mfill_atomic). It takes no lock of the whole address space.
+   *
+   * @returns 0 when it does; -ENOENT when it does not; -EAGAIN where nothing can be told, as for {@link writeProtect};
+   * another negative errno
+   */
+  contains(start: number, length: number): number {
+    const argument = this.#argument;
+    argument.setWord(uffdioContinue.at['range.start'], start);
+    argument.setWord(uffdioContinue.at['range.len'], length);
+    argument.setWord(uffdioContinue.at.mode, 0);
+    argument.setWord(uffdioContinue.at.mapped, 0);
+    if (libc.ioctl(this.fd, UFFDIO_CONTINUE, argument.address) >= 0) return -ERRNO.EINVAL;
+    const error = errno();
+    return error === ERRNO.EINVAL ? 0 : -error;
   }
 
   /** Wakes who waits for pages of the range, without changing protection: they fault again or go on. */

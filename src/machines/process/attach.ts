@@ -27,7 +27,7 @@ import { readMappingDetails } from './smaps.ts';
 import { StoppedThread } from './stopped-thread.ts';
 import type { ThreadWords } from './thread-words.ts';
 import { SleepClock } from './timed-wait.ts';
-import { makeUserfaultfd } from './userfaultfd-in-target.ts';
+import { makeUserfaultfds } from './userfaultfd-in-target.ts';
 
 /** How to attach. */
 export interface AttachOptions {
@@ -57,6 +57,8 @@ export class Attachment implements Disposable {
   readonly staging: Memory;
   readonly marker: bigint;
   readonly userfaultfd: Userfaultfd;
+  /** a second userfaultfd of the target, see Protection */
+  readonly witness: Userfaultfd;
   /** tasks that share the memory without being threads of the process */
   readonly sharers: readonly number[];
   /** the longest that a thread was stopped for an injection */
@@ -83,10 +85,13 @@ export class Attachment implements Disposable {
     this.space.refresh();
     this.sharers = findSharers(pid);
     this.#gadgets = this.#findGadgets();
-    this.userfaultfd = building.use(
-      this.#inject((injection) => makeUserfaultfd(injection, pid, () => this.#holdOthers(injection))),
+    [this.userfaultfd, this.witness] = this.#inject((injection) =>
+      makeUserfaultfds(injection, pid, () => this.#holdOthers(injection)),
     );
+    building.use(this.userfaultfd);
+    building.use(this.witness);
     this.userfaultfd.handshake(FEATURES);
+    this.witness.handshake(0);
     this.#resources = building.move();
   }
 

@@ -61,13 +61,13 @@ export class ProcessMachine implements Machine {
   constructor(attached: Attachment) {
     using building = new DisposableStack();
     this.#attached = building.use(attached);
-    const { pid, memory, space, staging, userfaultfd, marker } = attached;
+    const { pid, memory, userfaultfd, witness } = attached;
     this.name = `process ${pid}`;
     this.#hold = building.use(new Hold(pid, attached.sharers, attached.strays, 0, attached.clock));
     this.#words = new ThreadWords(pid, memory);
     this.#traps = new TrapQueue(pid, userfaultfd);
-    this.#protection = new Protection(userfaultfd, this.#words.blocks);
-    this.#copier = building.use(new PageCopier(pid, memory, space, staging, marker));
+    this.#protection = new Protection(userfaultfd, witness, this.#words.blocks);
+    this.#copier = building.use(new PageCopier(attached, this.#protection));
     this.#resources = building.move();
   }
 
@@ -94,13 +94,14 @@ export class ProcessMachine implements Machine {
     const { space, pid } = this.#attached;
     const changed = space.refresh();
     this.#learnThreads();
-    if (changed || this.#plan === undefined) {
+    const dropped = this.#forgetDropped();
+    if (changed || dropped || this.#plan === undefined) {
       this.#copier.openFiles(pid);
       for (const region of space.regions) this.#surveyRegion(region, found);
       this.#countOwnPages();
     }
     for (const { first, count } of this.#removed) this.#addSpan(first, count, found);
-    if (changed || this.#removed.length > 0 || this.#plan === undefined)
+    if (changed || dropped || this.#removed.length > 0 || this.#plan === undefined)
       this.#plan = new HoldPlan(space.regions, this.#spans);
     // For nothing but this: what runs for the first time in the hold takes 0.2 ms more, and small processes, such as are
     // rehearsed on, have no gaps.
@@ -227,6 +228,16 @@ export class ProcessMachine implements Machine {
     if (!this.#words.knows(tid)) this.#words.giveUp(tid);
   }
 
+  /** Mappings that look as they did, but have been joined to others and split again: they are to be surveyed anew. */
+  #forgetDropped(): boolean {
+    const before = this.#surveyed.size;
+    for (const region of this.#surveyed) {
+      const { start, end } = region.mapping;
+      if (this.#protection.isDropped(start, end)) this.#surveyed.delete(region);
+    }
+    return this.#surveyed.size < before;
+  }
+
   #surveyRegion(region: Region, found: RangeSink): void {
     if (region.handling !== 'protected' || this.#surveyed.has(region)) return;
     const { start, end } = region.mapping;
@@ -273,9 +284,11 @@ export class ProcessMachine implements Machine {
     for (const region of regions) {
       if (region.handling !== 'protected' || this.#surveyed.has(region)) continue;
       const { start, end } = region.mapping;
+      const stood = !this.#protection.isDropped(start, end);
       this.#protection.register(start, end);
-      // It may have taken the place of another that was armed: what counts is what is protected now.
-      pages.unprotected(start, end, fresh);
+      // It may be part of another that was armed: then what counts is what is protected now.
+      if (stood) pages.unprotected(start, end, fresh);
+      else pages.populated(start, end, fresh);
     }
     this.#plan = new HoldPlan(regions, this.#spans);
   }

@@ -6,8 +6,10 @@ import { readMaps } from '../../linux/proc.ts';
 import type { Mapping } from '../../linux/proc-maps.ts';
 import type { ProcessMemory } from '../../linux/process-memory.ts';
 import type { AddressSpace } from './address-space.ts';
+import type { Attachment } from './attach.ts';
 import { MappedFile } from './mapped-file.ts';
 import { PAGE_BYTES } from './pages.ts';
+import type { Protection } from './protection.ts';
 import type { Region } from './regions.ts';
 
 const POPULATED = PAGE_IS_PRESENT | PAGE_IS_SWAPPED;
@@ -18,13 +20,15 @@ const SCAN_CAPACITY = 1024;
  * Copies pages of the target, and vouches for them.
  *
  * After T0 a page's content is that of T0 as long as its write-protection has stood since, and only we lift it. So a
- * page is looked at before it is read and again after: protected both times, it was protected while it was read,
- * whatever the target did to its address space. What is not protected any more was destroyed, and is lost: it is
- * never taken for what stands there now.
+ * page is looked at before it is read and again after, and between reading and the second look, its mapping: marked as
+ * protected both times, in a mapping that is registered still, it was protected while it was read, whatever the
+ * target did to its address space. What is not protected any more was destroyed, and is lost: it is never taken for
+ * what stands there now.
  */
 export class PageCopier implements Disposable {
   readonly #memory: ProcessMemory;
   readonly #space: AddressSpace;
+  readonly #protection: Protection;
   readonly #staging: Memory;
   readonly #pagemap: Pagemap;
   readonly #ownPages: Pagemap;
@@ -38,10 +42,12 @@ export class PageCopier implements Disposable {
   /** inside the hold nothing can change, and everything readable is of T0 */
   held = false;
 
-  constructor(pid: number, memory: ProcessMemory, space: AddressSpace, staging: Memory, marker: bigint) {
+  constructor(attached: Attachment, protection: Protection) {
     using building = new DisposableStack();
+    const { pid, memory, space, staging, marker } = attached;
     this.#memory = memory;
     this.#space = space;
+    this.#protection = protection;
     this.#staging = staging;
     this.#marker = marker;
     this.#pagemap = building.use(new Pagemap(pid, { capacity: SCAN_CAPACITY }));
@@ -117,9 +123,9 @@ export class PageCopier implements Disposable {
     const address = block * PAGE_BYTES;
     const pagemap = this.#pagemap;
     if (pagemap.readEntries(address, 1) !== 1 || !pagemap.isProtected(0)) return 'lost';
-    if (!pagemap.isPresent(0) && this.#isMarker(0)) return 'zero';
-    if (this.#memory.read(address, to, PAGE_BYTES) !== PAGE_BYTES) return 'lost';
-    return pagemap.readEntries(address, 1) === 1 && pagemap.isProtected(0) ? 'content' : 'lost';
+    const content = !pagemap.isPresent(0) && this.#isMarker(0) ? 'zero' : 'content';
+    if (content === 'content' && this.#memory.read(address, to, PAGE_BYTES) !== PAGE_BYTES) return 'lost';
+    return this.#standsProtected(block) ? content : 'lost';
   }
 
   #copyProtected(first: number, count: number, to: number, outcome: Outcome): void {
@@ -137,7 +143,16 @@ export class PageCopier implements Disposable {
       block = runEnd;
     }
     outcome.add(block, first + count - block, 'lost');
-    if (!this.#unchanged(first, count, runs)) this.#verifyEach(outcome, from);
+    if (runs === 0) return;
+    if (!this.#protection.stands(first, count) || !this.#unchanged(first, count, runs))
+      this.#verifyEach(outcome, from);
+  }
+
+  /** As it is now. The mapping first: a mark that is seen after it was of that mapping. */
+  #standsProtected(block: number): boolean {
+    const pagemap = this.#pagemap;
+    if (!this.#protection.stands(block, 1)) return false;
+    return pagemap.readEntries(block * PAGE_BYTES, 1) === 1 && pagemap.isProtected(0);
   }
 
   /** Scans for what is populated and protected; the runs, as blocks, are in `#before`. */
@@ -165,7 +180,7 @@ export class PageCopier implements Disposable {
     return true;
   }
 
-  /** Something changed while we read: looks at each block that was taken for content. */
+  /** Something changed while we read, or is not one mapping any more: looks at each block that was taken for content. */
   #verifyEach(outcome: Outcome, from: number): void {
     const runs = outcome.length;
     const copies = {
@@ -182,11 +197,8 @@ export class PageCopier implements Disposable {
         outcome.add(runFirst, runCount, content);
         continue;
       }
-      const read = this.#pagemap.readEntries(runFirst * PAGE_BYTES, runCount);
-      for (let index = 0; index < runCount; index++) {
-        const stands = index < read && this.#pagemap.isProtected(index);
-        outcome.add(runFirst + index, 1, stands ? content : 'lost');
-      }
+      for (let block = runFirst; block < runFirst + runCount; block++)
+        outcome.add(block, 1, this.#standsProtected(block) ? content : 'lost');
     }
   }
 

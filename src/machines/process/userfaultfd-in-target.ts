@@ -36,24 +36,41 @@ const CONTROL_AT = 96;
 const BYTE_AT = 128;
 
 /**
- * Makes a userfaultfd of the target's memory and takes it over. A userfaultfd belongs to the memory of whoever makes
+ * Makes two userfaultfds of the target's memory and takes them over. A userfaultfd belongs to the memory of whoever makes
  * it, so it is made inside.
  *
  * A helper task with a descriptor table of its own makes it: no thread of the target ever sees, inherits or keeps a
  * descriptor of ours, and the target's limit of descriptors does not matter. `crowded` is the way for a target that
  * may have no more threads: all its other threads are held meanwhile, and the stopped one makes the calls.
  */
-export function makeUserfaultfd(injection: Injection, pid: number, crowded: () => Disposable): Userfaultfd {
+export function makeUserfaultfds(
+  injection: Injection,
+  pid: number,
+  crowded: () => Disposable,
+): readonly [Userfaultfd, Userfaultfd] {
   const helper = injection.makeHelper();
   if (helper !== undefined) {
     const tid = injection.helperTid;
     checkInjected(helper.call(SYS_close_range, 0, ALL_DESCRIPTORS, CLOSE_RANGE_UNSHARE), 'close_range', tid);
     using owner = new Descriptor(check(openThreadPidfd(tid), `open thread ${tid}`, 'pidfd_open', { tid }));
-    return make(injection, helper, owner.fd, tid);
+    return makeTwo(injection, helper, owner.fd, tid);
   }
   using _held = crowded();
   using owner = new Descriptor(check(openPidfd(pid), `open process ${pid}`, 'pidfd_open', { pid }));
-  return make(injection, injection.carrier(), owner.fd, injection.thread.tid);
+  return makeTwo(injection, injection.carrier(), owner.fd, injection.thread.tid);
+}
+
+function makeTwo(
+  injection: Injection,
+  carrier: Carrier,
+  pidfd: number,
+  tid: number,
+): readonly [Userfaultfd, Userfaultfd] {
+  using building = new DisposableStack();
+  const first = building.use(make(injection, carrier, pidfd, tid));
+  const second = make(injection, carrier, pidfd, tid);
+  building.move();
+  return [first, second];
 }
 
 function make(injection: Injection, carrier: Carrier, pidfd: number, tid: number): Userfaultfd {
