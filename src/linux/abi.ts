@@ -143,7 +143,8 @@ export const UFFD_FEATURE_WP_HUGETLBFS_SHMEM = 0x1000;
 export const UFFD_FEATURE_WP_UNPOPULATED = 0x2000;
 export const UFFD_FEATURE_WP_ASYNC = 0x8000;
 
-// ---- linux/fs.h: PAGEMAP_SCAN
+// ---- linux/fs.h: PAGEMAP_SCAN, PROCMAP_QUERY
+export const PROCMAP_QUERY = 0xc0686611;
 export const PAGEMAP_SCAN = 0xc0606610;
 export const PAGE_IS_WPALLOWED = 1;
 export const PAGE_IS_WRITTEN = 2;

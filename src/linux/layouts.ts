@@ -152,6 +152,30 @@ const pageRegionFields = { start: 'u64', end: 'u64', categories: 'u64' } as cons
 /** linux/fs.h: PAGEMAP_SCAN (6.7) */
 export const pageRegion: Struct<typeof pageRegionFields> = struct('struct page_region', 24, pageRegionFields);
 
+const procmapQueryFields = {
+  size: 'u64',
+  query_flags: 'u64',
+  query_addr: 'u64',
+  vma_start: 'u64',
+  vma_end: 'u64',
+  vma_flags: 'u64',
+  vma_page_size: 'u64',
+  vma_offset: 'u64',
+  inode: 'u64',
+  dev_major: 'u32',
+  dev_minor: 'u32',
+  vma_name_size: 'u32',
+  build_id_size: 'u32',
+  vma_name_addr: 'u64',
+  build_id_addr: 'u64',
+} as const;
+/** linux/fs.h: PROCMAP_QUERY (6.11) */
+export const procmapQuery: Struct<typeof procmapQueryFields> = struct(
+  'struct procmap_query',
+  104,
+  procmapQueryFields,
+);
+
 const iocbFields = {
   aio_data: 'u64',
   aio_key: 'u32',

@@ -12,6 +12,7 @@ export interface Absent {
 
 const pagemap = 'src/linux/pagemap.test.ts';
 const userfaultfd = 'src/linux/userfaultfd.test.ts';
+const mappingQuery = 'src/linux/mapping-query.test.ts';
 const ptrace = 'src/linux/ptrace.test.ts';
 
 /** Constants of abi.ts. */
@@ -19,6 +20,7 @@ export const ABSENT_CONSTANTS: Readonly<Record<string, Absent>> = {
   UFFD_FEATURE_WP_UNPOPULATED: { since: '6.4', checkedBy: userfaultfd },
   UFFD_FEATURE_WP_ASYNC: { since: '6.7', checkedBy: userfaultfd },
   PAGEMAP_SCAN: { since: '6.7', checkedBy: pagemap },
+  PROCMAP_QUERY: { since: '6.11', checkedBy: mappingQuery },
   PAGE_IS_WPALLOWED: { since: '6.7', checkedBy: pagemap },
   PAGE_IS_WRITTEN: { since: '6.7', checkedBy: pagemap },
   PAGE_IS_FILE: { since: '6.7', checkedBy: pagemap },
@@ -39,5 +41,6 @@ export const ABSENT_CONSTANTS: Readonly<Record<string, Absent>> = {
 export const ABSENT_STRUCTS: Readonly<Record<string, Absent>> = {
   'struct pm_scan_arg': { since: '6.7', checkedBy: pagemap },
   'struct page_region': { since: '6.7', checkedBy: pagemap },
+  'struct procmap_query': { since: '6.11', checkedBy: mappingQuery },
   'struct ptrace_sud_config': { since: '6.4', checkedBy: ptrace },
 };

@@ -28,6 +28,8 @@ static void expect(bool good, const char *what) {
   if (good) return;
   if (!__atomic_fetch_add(&failures, 1, __ATOMIC_RELAXED))
     snprintf(first_failure, sizeof first_failure, "%s: errno %d", what, errno);
+  /* the model is not true from here on, and a report may never come */
+  dprintf(2, "%s: errno %d\n", what, errno);
 }
 
 /* Maps where nothing is; somebody else's mapping there is an intruder. */

@@ -10,6 +10,7 @@ import {
   UFFD_FEATURE_WP_UNPOPULATED,
 } from '../../linux/abi.ts';
 import { monotonicNs } from '../../linux/clock.ts';
+import { MappingQuery } from '../../linux/mapping-query.ts';
 import { MappedMemory, type Memory, scratch } from '../../linux/memory.ts';
 import { Pagemap } from '../../linux/pagemap.ts';
 import { compareTasks } from '../../linux/pidfd.ts';
@@ -53,6 +54,7 @@ export class Attachment implements Disposable {
   readonly memory: ProcessMemory;
   readonly pagemap: Pagemap;
   readonly pages: Pages;
+  readonly mappings: MappingQuery;
   readonly space: AddressSpace;
   readonly staging: Memory;
   readonly marker: bigint;
@@ -77,6 +79,7 @@ export class Attachment implements Disposable {
     this.memory = building.use(new ProcessMemory(pid));
     this.pagemap = building.use(new Pagemap(pid));
     this.pages = new Pages(this.pagemap);
+    this.mappings = building.use(new MappingQuery(pid));
     const details = readMappingDetails(pid);
     refuseUserfaultfdOfItsOwn(pid, details);
     this.space = building.use(

@@ -4,6 +4,10 @@ import { LivecoreError } from '../../errors.ts';
 import { monotonicNs, realtimeNs } from '../../linux/clock.ts';
 import { ERRNO } from '../../linux/errno.ts';
 import { failure } from '../../linux/failure.ts';
+import { readMaps } from '../../linux/proc.ts';
+import { isGone } from '../../linux/proc-file.ts';
+import type { Mapping } from '../../linux/proc-maps.ts';
+import { sleepNs } from '../../linux/poll.ts';
 import type { Attachment } from './attach.ts';
 import { Hold, taskIds } from './hold.ts';
 import { HoldPlan } from './hold-plan.ts';
@@ -17,6 +21,11 @@ import { TrapQueue } from './trap-queue.ts';
 
 /** Runs of new pages found inside the hold that are protected rather than copied, in pages: a copy costs 10 times as much. */
 const PROTECT_FROM_PAGES = 16;
+
+/** how long arming waits for who removes memory to go on, and between looks */
+const REMOVAL_LIMIT_NS = 100_000_000;
+const REMOVAL_NAP_NS = 5_000;
+const REMOVAL_SPIN_NS = 30_000;
 
 /** The instant whose memory the snapshot shows. */
 export interface T0 {
@@ -61,12 +70,12 @@ export class ProcessMachine implements Machine {
   constructor(attached: Attachment) {
     using building = new DisposableStack();
     this.#attached = building.use(attached);
-    const { pid, memory, userfaultfd, witness } = attached;
+    const { pid, memory, userfaultfd } = attached;
     this.name = `process ${pid}`;
     this.#hold = building.use(new Hold(pid, attached.sharers, attached.strays, 0, attached.clock));
     this.#words = new ThreadWords(pid, memory);
     this.#traps = new TrapQueue(pid, userfaultfd);
-    this.#protection = new Protection(userfaultfd, witness, this.#words.blocks);
+    this.#protection = new Protection(attached, this.#words.blocks);
     this.#copier = building.use(new PageCopier(attached, this.#protection));
     this.#resources = building.move();
   }
@@ -110,10 +119,12 @@ export class ProcessMachine implements Machine {
 
   protect(first: number, count: number): void {
     let result = this.#protection.protect(first, count);
-    // A thread removes memory, and waits for its event to be read. Before T0 nothing of that has to be copied.
-    for (let tries = 0; result === -ERRNO.EAGAIN && tries < 10_000; tries++) {
-      this.#traps.drain((from, length) => this.#removed.add(from, length));
-      result = this.#protection.protect(first, count);
+    // A thread removes memory, and waits for its event to be read. Before T0 nothing of that has to be copied. Then it has
+    // to run before anything can be protected, perhaps on our CPU.
+    const beginNs = monotonicNs();
+    while (result === -ERRNO.EAGAIN && monotonicNs() - beginNs < REMOVAL_LIMIT_NS) {
+      if (this.#traps.drain((from, length) => this.#removed.add(from, length)) === 0) sleepNs(REMOVAL_NAP_NS);
+      result = this.#inTheMoment(() => this.#protection.protect(first, count));
     }
     // What is not mapped any more needs no protection; it is found missing later.
     if (result < 0 && result !== -ERRNO.ENOENT) {
@@ -121,6 +132,15 @@ export class ProcessMachine implements Machine {
         pid: this.#attached.pid,
         address: BigInt(first * PAGE_BYTES),
       });
+    }
+  }
+
+  /** Tries again while somebody who was let go to remove memory is on the way, for a moment that is worth no nap. */
+  #inTheMoment(act: () => number): number {
+    const beginNs = monotonicNs();
+    for (;;) {
+      const result = act();
+      if (result !== -ERRNO.EAGAIN || monotonicNs() - beginNs > REMOVAL_SPIN_NS) return result;
     }
   }
 
@@ -196,7 +216,8 @@ export class ProcessMachine implements Machine {
   }
 
   disarm(): boolean {
-    return this.#protection.unregisterNext(this.#spans);
+    const { pid, pages } = this.#attached;
+    return this.#protection.disarmNext(this.#spans, pages, () => readMapsIfAlive(pid));
   }
 
   [Symbol.dispose](): void {
@@ -233,7 +254,9 @@ export class ProcessMachine implements Machine {
     const before = this.#surveyed.size;
     for (const region of this.#surveyed) {
       const { start, end } = region.mapping;
-      if (this.#protection.isDropped(start, end)) this.#surveyed.delete(region);
+      const index = this.#spans.indexOf(start / PAGE_BYTES);
+      const holdsPages = index < this.#spans.length && this.#spans.firsts[index]! * PAGE_BYTES < end;
+      if (holdsPages && this.#protection.isDropped(start, end)) this.#surveyed.delete(region);
     }
     return this.#surveyed.size < before;
   }
@@ -241,7 +264,10 @@ export class ProcessMachine implements Machine {
   #surveyRegion(region: Region, found: RangeSink): void {
     if (region.handling !== 'protected' || this.#surveyed.has(region)) return;
     const { start, end } = region.mapping;
-    if (!this.#protection.register(start, end)) {
+    const result = this.#protection.register(start, end);
+    // Then it is found anew, in the hold at the latest.
+    if (result === 'changed') return;
+    if (result === 'refused') {
       // It can only be copied in the hold: the forecast has to know.
       this.#attached.pages.populated(start, end, this.#unprotectable);
       return;
@@ -284,11 +310,13 @@ export class ProcessMachine implements Machine {
     for (const region of regions) {
       if (region.handling !== 'protected' || this.#surveyed.has(region)) continue;
       const { start, end } = region.mapping;
-      const stood = !this.#protection.isDropped(start, end);
-      this.#protection.register(start, end);
+      const held = new RangeList();
+      pages.populated(start, end, held);
       // It may be part of another that was armed: then what counts is what is protected now.
+      const stood = held.length > 0 && !this.#protection.isDropped(start, end);
+      this.#protection.register(start, end);
       if (stood) pages.unprotected(start, end, fresh);
-      else pages.populated(start, end, fresh);
+      else for (const { first, count } of held) fresh.add(first, count);
     }
     this.#plan = new HoldPlan(regions, this.#spans);
   }
@@ -314,5 +342,15 @@ export class ProcessMachine implements Machine {
     this.#spans.add(first, count);
     armed.add(first, count);
     return true;
+  }
+}
+
+/** A target that has ended has none. */
+function readMapsIfAlive(pid: number): Mapping[] {
+  try {
+    return readMaps(pid);
+  } catch (error) {
+    if (!isGone(error)) throw error;
+    return [];
   }
 }

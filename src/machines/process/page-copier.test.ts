@@ -173,10 +173,13 @@ test('while memory is being removed, it is known as well whether a mapping stand
   await using child = await startHalves();
   using staging = new MappedMemory(PAGE_BYTES);
   using attached = new Attachment(child.pid, { all: true, staging, marker: 0n });
-  const protection = new Protection(attached.userfaultfd, attached.witness, new Set());
+  const protection = new Protection(attached, new Set());
   const block = child.ready.arena / PAGE_BYTES;
   for (const first of [0, 1000, 200])
-    assert.ok(protection.register((block + first) * PAGE_BYTES, (block + first + 32) * PAGE_BYTES));
+    assert.equal(
+      protection.register((block + first) * PAGE_BYTES, (block + first + 32) * PAGE_BYTES),
+      'registered',
+    );
   await child.ask('other drop 200 32');
   const { userfaultfd } = attached;
   while (userfaultfd.contains(block * PAGE_BYTES, PAGE_BYTES) !== -ERRNO.EAGAIN)

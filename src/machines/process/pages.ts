@@ -83,6 +83,17 @@ export class Pages {
     });
   }
 
+  /** Runs of blocks that are write-protected. */
+  protected(start: number, end: number, found: RangeSink): void {
+    this.#pagemap.scan(start, end, {
+      all: PAGE_IS_WRITTEN,
+      inverted: PAGE_IS_WRITTEN,
+      any: PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
+      returned: PAGE_IS_PRESENT,
+    });
+    this.#each((from, to) => found.add(from / PAGE_BYTES, (to - from) / PAGE_BYTES));
+  }
+
   #each(visit: (from: number, to: number, categories: number) => void): void {
     for (;;) {
       const count = check(this.#pagemap.nextRegions(), 'scan pages of the target', 'ioctl(PAGEMAP_SCAN)');

@@ -1,46 +1,93 @@
+import type { RangeSink } from '../../engine/machine.ts';
 import type { RangeList } from '../../engine/range-list.ts';
 import { UFFDIO_REGISTER_MODE_MISSING } from '../../linux/abi.ts';
 import { ERRNO } from '../../linux/errno.ts';
+import type { MappingQuery } from '../../linux/mapping-query.ts';
 import type { Userfaultfd } from '../../linux/userfaultfd.ts';
-import { PAGE_BYTES, SPAN_PAGES } from './pages.ts';
+import type { Attachment } from './attach.ts';
+import type { Mapping } from '../../linux/proc-maps.ts';
+import { PAGE_BYTES, type Pages, SPAN_PAGES } from './pages.ts';
 
-/** Unregistering lets writers stand still for as long as it takes: 2 MiB are 60 us. */
-const UNREGISTER_PAGES = SPAN_PAGES;
+/** looked through at once for what is protected still: 40 us */
+const LOOK_PAGES = 16_384;
 
 /** Write-protection of the target's pages: what is registered, what is protected, and how it is taken away again. */
 export class Protection {
   readonly #userfaultfd: Userfaultfd;
   /** another userfaultfd of the same memory, with nothing registered */
   readonly #witness: Userfaultfd;
+  readonly #mappings: MappingQuery;
   /** blocks that must stay writable, see ThreadWords */
   readonly #exempt: ReadonlySet<number>;
   /** registered ranges of addresses, by start */
   readonly #registered = new Map<number, number>();
-  #pieces: { start: number; end: number }[] | undefined;
+  #leaving: Mapping[] | undefined;
+  /** how far what was armed has been looked through, and the pieces found there that are protected still */
+  #looked = 0;
+  readonly #leftFirsts: number[] = [];
+  readonly #leftCounts: number[] = [];
+  /** in pieces that end with a span, so that huge pages are released whole */
+  readonly #left: RangeSink = {
+    add: (first, count) => {
+      for (let from = first; from < first + count; ) {
+        const stop = Math.min(first + count, from - (from % SPAN_PAGES) + SPAN_PAGES);
+        this.#leftFirsts.push(from);
+        this.#leftCounts.push(stop - from);
+        from = stop;
+      }
+    },
+  };
 
-  constructor(userfaultfd: Userfaultfd, witness: Userfaultfd, exempt: ReadonlySet<number>) {
-    this.#userfaultfd = userfaultfd;
-    this.#witness = witness;
+  constructor(attached: Attachment, exempt: ReadonlySet<number>) {
+    this.#userfaultfd = attached.userfaultfd;
+    this.#witness = attached.witness;
+    this.#mappings = attached.mappings;
     this.#exempt = exempt;
   }
 
-  /** Registers a mapping; false where the kernel will not (it has changed, or is of a kind that can't be). */
-  register(start: number, end: number): boolean {
-    if (this.#registered.get(start) === end) return true;
-    if (this.#userfaultfd.register(start, end - start) < 0) return false;
+  /**
+   * Registers a mapping as a whole.
+   *
+   * @returns `changed` where the mapping is not what it was taken for: registering a part of one splits it, and a split
+   * one can't be moved as a whole (mremap(2): EFAULT); `refused` where the kernel will not
+   */
+  register(start: number, end: number): 'registered' | 'changed' | 'refused' {
+    if (!this.#isWhole(start, end)) return 'changed';
+    const follows = this.#begins(end);
+    const precedes = this.#ends(start);
+    if (this.#userfaultfd.register(start, end - start) < 0) return 'refused';
+    // It may have been joined to another in this moment: then the border is ours, and goes with the registration.
+    if ((!follows && this.#begins(end)) || (!precedes && this.#ends(start))) {
+      this.#userfaultfd.unregister(start, end - start);
+      return 'changed';
+    }
     this.#registered.set(start, end);
-    return true;
+    return 'registered';
+  }
+
+  /** Whether a range is one mapping. Taken for one where the kernel can't tell (before 6.11). */
+  #isWhole(start: number, end: number): boolean {
+    const result = this.#mappings.find(start);
+    if (result < 0) return result === -ERRNO.ENOTTY;
+    return this.#mappings.start === start && this.#mappings.end === end;
+  }
+
+  /** Whether a mapping begins at an address. */
+  #begins(address: number): boolean {
+    return this.#mappings.find(address) === 0 && this.#mappings.start === address;
+  }
+
+  #ends(address: number): boolean {
+    return this.#mappings.find(address - PAGE_BYTES) === 0 && this.#mappings.end === address;
   }
 
   /**
-   * Whether a mapping that was registered has lost that. The mark of protection in a page table entry then says nothing:
-   * it may stay, and writes do not trap.
+   * Whether a mapping that holds pages is not registered, any more or yet. The marks of protection in its page table then
+   * say nothing: they may have stayed, and writes do not trap.
    */
   isDropped(start: number, end: number): boolean {
     const result = this.#userfaultfd.contains(start, end - start);
-    if (result === 0 || result === -ERRNO.EAGAIN) return false;
-    if (this.#registered.get(start) === end) this.#registered.delete(start);
-    return true;
+    return result !== 0 && result !== -ERRNO.EAGAIN;
   }
 
   /**
@@ -81,53 +128,82 @@ export class Protection {
   release(first: number, count: number): void {
     const result = this.#write(first, count, false);
     if (result === 0 || result === -ERRNO.ESRCH) return;
-    // Somebody removes memory and waits for its event; meanwhile nothing can be released, but unregistered.
-    if (result === -ERRNO.EAGAIN && this.#unregister(first, count) === 0) return;
-    // -ENOENT: part of the range is not mapped any more, or not registered.
-    for (let block = first; block < first + count; block++) {
-      if (this.#write(block, 1, false) < 0) this.#unregister(block, 1);
-    }
+    if (count > 1) for (let block = first; block < first + count; block++) this.release(block, 1);
+    else if (result === -ERRNO.EAGAIN) this.#reregister(first);
+    // -ENOENT: it is not mapped any more, or not registered. Who waits there goes on by being woken.
+    else this.#userfaultfd.wake(first * PAGE_BYTES, PAGE_BYTES);
   }
 
-  /** Unregisters the next piece; true when nothing is left. */
-  unregisterNext(armed: RangeList): boolean {
-    this.#pieces ??= this.#planPieces(armed);
-    const piece = this.#pieces.pop();
-    if (piece === undefined) return true;
-    const result = this.#userfaultfd.unregister(piece.start, piece.end - piece.start);
-    // What is unmapped is unregistered; at the limit of mappings a split fails, and closing does the rest.
-    void result;
+  /**
+   * The release of a block while somebody removes memory and waits for its event: until that is read nothing can be released,
+   * but unregistered, which lifts its protection as well. Registered again, the block is part of its mapping as before:
+   * a split one could not be moved as a whole, see `register`.
+   */
+  #reregister(block: number): void {
+    const address = block * PAGE_BYTES;
+    if (!this.#isForeign(block)) {
+      this.#userfaultfd.wake(address, PAGE_BYTES);
+      return;
+    }
+    this.#userfaultfd.unregister(address, PAGE_BYTES);
+    this.#userfaultfd.register(address, PAGE_BYTES);
+  }
+
+  /**
+   * Takes away the next piece of what is left; true when nothing is.
+   *
+   * What was armed is first looked through for pages that are protected still (there are some when the snapshot was given
+   * up), which are released in pieces. Then each mapping is registered for missing pages instead of written ones, and
+   * that is taken back: unregistering walks the page tables only for the latter, 25 ms a GiB in which nobody can fault,
+   * and in pieces it splits the mapping.
+   */
+  disarmNext(armed: RangeList, pages: Pages, mappings: () => readonly Mapping[]): boolean {
+    const first = this.#leftFirsts.pop();
+    if (first !== undefined) {
+      this.release(first, this.#leftCounts.pop()!);
+      return false;
+    }
+    if (this.#lookAt(armed, pages)) return false;
+    this.#leaving ??= mappings().filter((mapping) => mapping.inode === 0 && this.#isRegistered(mapping));
+    const mapping = this.#leaving.pop();
+    if (mapping === undefined) return true;
+    this.#withdraw(mapping);
     return false;
   }
 
-  /** From the end, so that they are popped in order of address: pieces with page tables are small, others whole. */
-  #planPieces(armed: RangeList): { start: number; end: number }[] {
-    const pieces: { start: number; end: number }[] = [];
-    for (const [start, end] of [...this.#registered].sort((left, right) => left[0] - right[0])) {
-      let from = start;
-      for (let index = armed.indexOf(start / PAGE_BYTES); index < armed.length && from < end; index++) {
-        const spanStart = Math.max(from, armed.firsts[index]! * PAGE_BYTES);
-        const spanEnd = Math.min(end, (armed.firsts[index]! + armed.counts[index]!) * PAGE_BYTES);
-        if (spanStart >= end) break;
-        if (spanStart > from) pieces.push({ start: from, end: spanStart });
-        for (let at = spanStart; at < spanEnd; at += UNREGISTER_PAGES * PAGE_BYTES) {
-          pieces.push({ start: at, end: Math.min(spanEnd, at + UNREGISTER_PAGES * PAGE_BYTES) });
-        }
-        from = spanEnd;
-      }
-      if (from < end) pieces.push({ start: from, end });
-    }
-    return pieces.reverse();
+  /**
+   * Unregisters a mapping, as it is now: the target may have split, joined or unmapped it, and it may have been joined to one
+   * that was unregistered before. What the target changes in this moment the close of the userfaultfd takes.
+   */
+  #withdraw(mapping: Mapping): void {
+    const result = this.#mappings.find(mapping.start);
+    if (result < 0 && result !== -ERRNO.ENOTTY) return;
+    const { start, end } = result === 0 ? this.#mappings : mapping;
+    this.#userfaultfd.register(start, end - start, UFFDIO_REGISTER_MODE_MISSING);
+    this.#userfaultfd.unregister(start, end - start);
+  }
+
+  /** Whether any part of it was. */
+  #isRegistered({ start, end }: Mapping): boolean {
+    for (const [from, to] of this.#registered) if (from < end && start < to) return true;
+    return false;
+  }
+
+  /** Looks through the next part of what was armed; false at its end. */
+  #lookAt(armed: RangeList, pages: Pages): boolean {
+    const index = armed.indexOf(this.#looked);
+    if (index === armed.length) return false;
+    const first = Math.max(this.#looked, armed.firsts[index]!);
+    const end = Math.min(first + LOOK_PAGES, armed.firsts[index]! + armed.counts[index]!);
+    pages.protected(first * PAGE_BYTES, end * PAGE_BYTES, this.#left);
+    this.#looked = end;
+    return true;
   }
 
   #exemptIn(first: number, count: number): number[] {
     const inside: number[] = [];
     for (const block of this.#exempt) if (block >= first && block < first + count) inside.push(block);
     return inside.sort((left, right) => left - right);
-  }
-
-  #unregister(first: number, count: number): number {
-    return this.#userfaultfd.unregister(first * PAGE_BYTES, count * PAGE_BYTES);
   }
 
   #write(first: number, count: number, on: boolean): number {

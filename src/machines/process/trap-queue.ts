@@ -61,12 +61,13 @@ export class TrapQueue {
     for (let event = 0; event < events; event++) if (!this.#readEvent()) return;
   }
 
-  /** Reads everything that waits: faults are kept for the next take, events let their senders go on. */
-  drain(removed: (first: number, count: number) => void): void {
+  /** Reads everything that waits: faults are kept for the next take, events let their senders go on. Returns how many. */
+  drain(removed: (first: number, count: number) => void): number {
     this.#removals.length = 0;
-    for (;;) {
+    for (let total = 0; ; ) {
       const count = this.#userfaultfd.read(FAULTS_AT_ONCE);
-      if (count <= 0) return;
+      if (count <= 0) return total;
+      total += count;
       for (let index = 0; index < count; index++) {
         if (this.#userfaultfd.event(index) === UFFD_EVENT_PAGEFAULT) {
           this.#stash.push(Math.floor(this.#userfaultfd.faultAddress(index) / PAGE_BYTES));
