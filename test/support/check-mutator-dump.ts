@@ -38,6 +38,9 @@ export async function checkMutatorDump(mutator: Mutator): Promise<MutatorDumpChe
     extra: check.extra,
     brokenCounters: check.brokenCounters,
     since: operations - check.counters.reduce((sum, [, end]) => sum + end, 0),
-    examples: [...check.examples, ...unlisted.slice(0, 10).map((page) => `${page}: neither there nor listed`)],
+    examples: [
+      ...check.examples,
+      ...unlisted.slice(0, 10).map((page) => `${page}: neither there nor listed`),
+    ],
   };
 }

@@ -99,7 +99,9 @@ class Play implements Disposable {
       const block = this.#child.ready.arena / PAGE_BYTES + page;
       if (lost.has(block) || unreliable.has(block)) return 'listed';
       const bytes = this.#storage.blocks.get(block);
-      return bytes === undefined ? 'absent' : new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(4000, true);
+      return bytes === undefined
+        ? 'absent'
+        : new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(4000, true);
     });
   }
 
@@ -111,14 +113,23 @@ class Play implements Disposable {
 /** A puppet with two mappings of one origin: the kernel makes one of them when they meet again. */
 async function startHalves(): Promise<Puppet> {
   const child = await startChild<{ arena: number }>(puppet.path, ['--pages', 2048]);
-  for (const command of ['map 0 64', 'fill 0 32 1', 'fill 32 32 2', 'move 32 32 1000', 'map 200 32', 'fill 200 32 3'])
+  for (const command of [
+    'map 0 64',
+    'fill 0 32 1',
+    'fill 32 32 2',
+    'move 32 32 1000',
+    'map 200 32',
+    'fill 200 32 3',
+  ])
     assert.deepEqual(await child.ask(command), { errno: 0 }, command);
   return child;
 }
 
 /** Nothing of what came after T0 is passed as of T0: pages from `first` on hold `value`, or are listed. */
 function assertTrue(found: readonly Found[], first: number, count: number, value: bigint): void {
-  const wrong = found.slice(first, first + count).filter((content) => content !== value && content !== 'listed');
+  const wrong = found
+    .slice(first, first + count)
+    .filter((content) => content !== value && content !== 'listed');
   assert.deepEqual(wrong, [], `pages ${first} to ${first + count}`);
 }
 
@@ -161,7 +172,9 @@ test('joined before T0, they are protected anew in the hold', { skip }, async ()
   assert.deepEqual(play.finish(64), every(5n, 64));
 });
 
-test('pages that come with their marks of protection to where others were are not taken for them', { skip }, async () => {
+test('pages that come with their marks of protection to where others were are not taken for them', {
+  skip,
+}, async () => {
   await using child = await startHalves();
   using play = new Play(child);
   play.passT0();

@@ -3,9 +3,9 @@ import type { RangeList } from '../../engine/range-list.ts';
 import { UFFDIO_REGISTER_MODE_MISSING } from '../../linux/abi.ts';
 import { ERRNO } from '../../linux/errno.ts';
 import type { MappingQuery } from '../../linux/mapping-query.ts';
+import type { Mapping } from '../../linux/proc-maps.ts';
 import type { Userfaultfd } from '../../linux/userfaultfd.ts';
 import type { Attachment } from './attach.ts';
-import type { Mapping } from '../../linux/proc-maps.ts';
 import { PAGE_BYTES, type Pages, SPAN_PAGES } from './pages.ts';
 
 /** looked through at once for what is protected still: 40 us */
