@@ -22,12 +22,15 @@ interface Ready {
 
 /**
  * Started, and still: every thread sleeps in pause(2), the first in read(2). On one CPU: a thread that is stopped and goes on
- * on another finds that CPU's number in its memory (rseq(2)), and the two cores would differ in it.
+ * on another finds that CPU's number in its memory (rseq(2)), and the two cores would differ in it. In a session of its own:
+ * one that was started outside our pid namespace has the number 0 here, which is what gdb leaves in its place.
  */
 async function startStill(folder: TestFolder): Promise<Child<Ready>> {
-  const child = await startChild<Ready>('/usr/bin/taskset', ['-c', '0', still.path, '--threads', '3'], {
-    cwd: folder.path,
-  });
+  const child = await startChild<Ready>(
+    '/usr/bin/setsid',
+    ['taskset', '-c', '0', still.path, '--threads', '3'],
+    { cwd: folder.path },
+  );
   const tasks = `/proc/${child.pid}/task`;
   const callOf = (tid: string): string => readFileSync(`${tasks}/${tid}/syscall`, 'utf8').split(' ')[0]!;
   const isStill = (): boolean => readdirSync(tasks).map(callOf).sort().join() === '0,34,34,34';

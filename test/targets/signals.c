@@ -19,7 +19,7 @@ static const char *const names[CHANNELS] = {"handler", "sigwaitinfo", "signalfd"
 static volatile uint64_t sent[CHANNELS], received[CHANNELS], disorder[CHANNELS], bad_info, alarms;
 static pthread_t receivers[CHANNELS], sender;
 static volatile pid_t directed_tid;
-static volatile bool stopping;
+static volatile bool stopping, all_sent; /* first the sender ends, then the receivers, or one would be sent to in vain */
 static uint64_t rate;
 
 static int signal_of(enum channel c) { return SIGRTMIN + (int)c; }
@@ -52,7 +52,7 @@ static void *receive_by_handler(void *argument) {
   if (sigaltstack(&stack, NULL)) die("sigaltstack");
   if (c == DIRECTED) directed_tid = (pid_t)syscall(SYS_gettid);
   unblock(c);
-  for (uint64_t x = 1; !stopping; x = mix64(x)) BARRIER(); /* interrupted in user mode ... */
+  for (uint64_t x = 1; !all_sent; x = mix64(x)) BARRIER(); /* interrupted in user mode ... */
   while (received[c] < sent[c]) usleep(1000);              /* ... and in a call */
   return NULL;
 }
@@ -163,6 +163,7 @@ int main(int argc, char **argv) {
   ualarm(0, 0);
   stopping = true;
   pthread_join(sender, NULL);
+  all_sent = true;
   for (uint64_t start = now_ns(); sum(received) < sum(sent) && now_ns() - start < 10000 * MS;) usleep(1000);
   print_report();
   return 0;

@@ -162,8 +162,9 @@ test('the facts of real processes: ours, a kernel thread, nobody', () => {
 });
 
 test('the facts of a child: ours to trace, stopped, then a zombie', async () => {
-  // A shell that does not wait for its child leaves a zombie while it lives.
-  const shell = spawn('sh', ['-c', 'sh -c "exit 0" & echo $!; exec sleep 60'], {
+  // A parent that does not wait for its child leaves a zombie; so the child ends only when the shell, which would, is gone.
+  const child = 'until grep -q sleep /proc/$PPID/comm; do :; done';
+  const shell = spawn('sh', ['-c', `sh -c '${child}' & echo $!; exec sleep 60`], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   try {
