@@ -118,13 +118,13 @@ export class ProcessMachine implements Machine {
   }
 
   protect(first: number, count: number): void {
-    let result = this.#protection.protect(first, count);
+    let result = this.#protection.protectStanding(first, count);
     // A thread removes memory, and waits for its event to be read. Before T0 nothing of that has to be copied. Then it has
     // to run before anything can be protected, perhaps on our CPU.
     const beginNs = monotonicNs();
     while (result === -ERRNO.EAGAIN && monotonicNs() - beginNs < REMOVAL_LIMIT_NS) {
       if (this.#traps.drain((from, length) => this.#removed.add(from, length)) === 0) sleepNs(REMOVAL_NAP_NS);
-      result = this.#inTheMoment(() => this.#protection.protect(first, count));
+      result = this.#inTheMoment(() => this.#protection.protectStanding(first, count));
     }
     // What is not mapped any more needs no protection; it is found missing later.
     if (result < 0 && result !== -ERRNO.ENOENT) {

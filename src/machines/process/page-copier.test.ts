@@ -5,6 +5,7 @@ import { buildTarget } from '../../../test/support/build.ts';
 import { type Child, startChild } from '../../../test/support/child.ts';
 import { MemoryStorage } from '../../engine/memory-storage.ts';
 import { DEFAULT_POLICY } from '../../engine/policy.ts';
+import { RangeList } from '../../engine/range-list.ts';
 import { type Phase, Snapshot } from '../../engine/snapshot.ts';
 import { monotonicNs } from '../../linux/clock.ts';
 import { ERRNO } from '../../linux/errno.ts';
@@ -208,4 +209,54 @@ test('while memory is being removed, it is known as well whether a mapping stand
     await new Promise((resolve) => setTimeout(resolve, 1));
   assert.equal(protection.stands(block, 1), false);
   assert.equal(protection.stands(block + 200, 32), true);
+});
+
+test('marks that outlived their registration are not believed when it comes back', { skip }, async () => {
+  await using child = await startHalves();
+  using staging = new MappedMemory(PAGE_BYTES);
+  using attached = new Attachment(child.pid, { all: true, staging, marker: 0n });
+  const protection = new Protection(attached, new Set());
+  const block = child.ready.arena / PAGE_BYTES;
+  const range = (first: number, count: number): [number, number] => [
+    (block + first) * PAGE_BYTES,
+    (block + first + count) * PAGE_BYTES,
+  ];
+  const marked = (first: number, count: number): number => {
+    const found = new RangeList();
+    attached.pages.protected(...range(first, count), found);
+    return found.blocks;
+  };
+  for (const first of [0, 1000]) {
+    assert.equal(protection.register(...range(first, 32)), 'registered');
+    assert.equal(protection.protect(block + first, 32), 0);
+  }
+  // joined, so not registered; the first half keeps its marks, and is written all the same
+  assert.deepEqual(await child.ask('move 1000 32 32'), { errno: 0 });
+  assert.deepEqual(await child.ask('fill 0 32 5'), { errno: 0 });
+  assert.equal(marked(0, 32), 32);
+  assert.equal(protection.register(...range(0, 64)), 'registered');
+  assert.equal(marked(0, 64), 0);
+});
+
+test('what stands behind a hole is protected as well', { skip }, async () => {
+  await using child = await startHalves();
+  using staging = new MappedMemory(PAGE_BYTES);
+  using attached = new Attachment(child.pid, { all: true, staging, marker: 0n });
+  const protection = new Protection(attached, new Set());
+  const block = child.ready.arena / PAGE_BYTES;
+  const bounds = [block * PAGE_BYTES, (block + 32) * PAGE_BYTES] as const;
+  assert.equal(protection.register(...bounds), 'registered');
+  assert.deepEqual(await child.ask('unmap 7 3'), { errno: 0 });
+  assert.deepEqual(await child.ask('unmap 20 1'), { errno: 0 });
+  protection.protectStanding(block, 32);
+  const found = new RangeList();
+  attached.pages.protected(...bounds, found);
+  assert.deepEqual(
+    [...found].map(({ first, count }) => [first - block, count]),
+    [
+      [0, 7],
+      [10, 10],
+      [21, 11],
+    ],
+  );
 });

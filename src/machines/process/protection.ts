@@ -17,6 +17,7 @@ export class Protection {
   /** another userfaultfd of the same memory, with nothing registered */
   readonly #witness: Userfaultfd;
   readonly #mappings: MappingQuery;
+  readonly #pages: Pages;
   /** blocks that must stay writable, see ThreadWords */
   readonly #exempt: ReadonlySet<number>;
   /** registered ranges of addresses, by start */
@@ -42,6 +43,7 @@ export class Protection {
     this.#userfaultfd = attached.userfaultfd;
     this.#witness = attached.witness;
     this.#mappings = attached.mappings;
+    this.#pages = attached.pages;
     this.#exempt = exempt;
   }
 
@@ -57,12 +59,28 @@ export class Protection {
     const precedes = this.#ends(start);
     if (this.#userfaultfd.register(start, end - start) < 0) return 'refused';
     // It may have been joined to another in this moment: then the border is ours, and goes with the registration.
-    if ((!follows && this.#begins(end)) || (!precedes && this.#ends(start))) {
+    const joined = (!follows && this.#begins(end)) || (!precedes && this.#ends(start));
+    if (joined || !this.#forgetMarks(start, end)) {
       this.#userfaultfd.unregister(start, end - start);
       return 'changed';
     }
     this.#registered.set(start, end);
     return 'registered';
+  }
+
+  /**
+   * Marks that have outlived an earlier registration say nothing: while a mapping is not registered, a write to a marked page
+   * goes through, and leaves the page writable and marked (mm/memory.c, wp_page_reuse). Registered again, its mark
+   * would be believed, and no write would trap. False when they could not be taken away.
+   */
+  #forgetMarks(start: number, end: number): boolean {
+    let forgotten = true;
+    this.#pages.protected(start, end, {
+      add: (first, count) => {
+        forgotten &&= this.#write(first, count, false) === 0;
+      },
+    });
+    return forgotten;
   }
 
   /** Whether a range is one mapping. Taken for one where the kernel can't tell (before 6.11). */
@@ -122,6 +140,14 @@ export class Protection {
     }
     if (first + count > from) result = Math.min(result, this.#write(from, first + count - from, true));
     return result;
+  }
+
+  /** The same, whatever is not registered in between: the kernel ends at the first such page, and leaves out the rest. */
+  protectStanding(first: number, count: number): number {
+    const result = this.protect(first, count);
+    if (result !== -ERRNO.ENOENT || count === 1) return result;
+    const half = count >>> 1;
+    return Math.min(this.protectStanding(first, half), this.protectStanding(first + half, count - half));
   }
 
   /** Lifts protection and wakes who waits. */
