@@ -1,4 +1,4 @@
-import type { Content, Outcome } from '../../engine/machine.ts';
+import { type Content, Outcome } from '../../engine/machine.ts';
 import { PAGE_IS_FILE, PAGE_IS_PRESENT, PAGE_IS_SWAPPED, PAGE_IS_WRITTEN } from '../../linux/abi.ts';
 import { copyMemory, type Memory } from '../../linux/memory.ts';
 import { Pagemap } from '../../linux/pagemap.ts';
@@ -36,6 +36,8 @@ export class PageCopier implements Disposable {
   readonly #marker: bigint;
   /** of each run of the last scan: first block, end, and 1 where its pages are in memory */
   readonly #before: Float64Array = new Float64Array(SCAN_CAPACITY * 3);
+  /** of the region that is being copied: apart from the rest, or runs of two regions would be joined and not told apart */
+  readonly #found: Outcome = new Outcome();
   readonly #files = new Map<Region, MappedFile>();
   /** where this process has the vDSO: the same in all, and reading the target's would map it there */
   readonly #vdso: Mapping | undefined;
@@ -131,21 +133,26 @@ export class PageCopier implements Disposable {
   #copyProtected(first: number, count: number, to: number, outcome: Outcome): void {
     const runs = this.#scan(first, count);
     const before = this.#before;
+    const found = this.#found;
+    found.clear();
     let block = first;
-    const from = outcome.length;
     for (let run = 0; run < runs; run++) {
       const runFirst = before[run * 3]!;
       const runEnd = before[run * 3 + 1]!;
-      outcome.add(block, runFirst - block, 'lost');
+      found.add(block, runFirst - block, 'lost');
       const at = to + (runFirst - first) * PAGE_BYTES;
-      if (before[run * 3 + 2] === 1) this.#read(runFirst, runEnd - runFirst, at, outcome);
-      else this.#copySwapped(runFirst, runEnd - runFirst, at, outcome);
+      if (before[run * 3 + 2] === 1) this.#read(runFirst, runEnd - runFirst, at, found);
+      else this.#copySwapped(runFirst, runEnd - runFirst, at, found);
       block = runEnd;
     }
-    outcome.add(block, first + count - block, 'lost');
-    if (runs === 0) return;
-    if (!this.#protection.stands(first, count) || !this.#unchanged(first, count, runs))
-      this.#verifyEach(outcome, from);
+    found.add(block, first + count - block, 'lost');
+    const vouched =
+      runs === 0 || (this.#protection.stands(first, count) && this.#unchanged(first, count, runs));
+    for (let run = 0; run < found.length; run++) {
+      const { firsts, counts, contents } = found;
+      if (vouched) outcome.add(firsts[run]!, counts[run]!, contents[run]!);
+      else this.#addEach(firsts[run]!, counts[run]!, contents[run]!, outcome);
+    }
   }
 
   /** As it is now. The mapping first: a mark that is seen after it was of that mapping. */
@@ -181,24 +188,10 @@ export class PageCopier implements Disposable {
   }
 
   /** Something changed while we read, or is not one mapping any more: looks at each block that was taken for content. */
-  #verifyEach(outcome: Outcome, from: number): void {
-    const runs = outcome.length;
-    const copies = {
-      firsts: outcome.firsts.slice(from, runs),
-      counts: outcome.counts.slice(from, runs),
-      contents: outcome.contents.slice(from, runs),
-    };
-    outcome.length = from;
-    for (let run = 0; run < copies.firsts.length; run++) {
-      const content = copies.contents[run]!;
-      const runFirst = copies.firsts[run]!;
-      const runCount = copies.counts[run]!;
-      if (content === 'lost') {
-        outcome.add(runFirst, runCount, content);
-        continue;
-      }
-      for (let block = runFirst; block < runFirst + runCount; block++)
-        outcome.add(block, 1, this.#standsProtected(block) ? content : 'lost');
+  #addEach(first: number, count: number, content: Content, outcome: Outcome): void {
+    for (let block = first; block < first + count; block++) {
+      const kept = content !== 'lost' && this.#standsProtected(block);
+      outcome.add(block, 1, kept ? content : 'lost');
     }
   }
 
@@ -236,12 +229,14 @@ export class PageCopier implements Disposable {
       outcome.add(first, count, 'content');
       return;
     }
-    this.#read(first, count, to, outcome);
+    const found = this.#found;
+    found.clear();
+    this.#read(first, count, to, found);
     // Without the file at hand: what has become the process' own since T0 is not what the file had.
     this.#ownPages.rescan(first * PAGE_BYTES, (first + count) * PAGE_BYTES);
-    if (this.#ownPages.nextRegions() === 0) return;
-    outcome.length = 0;
-    outcome.add(first, count, 'lost');
+    const changed = this.#ownPages.nextRegions() !== 0;
+    for (let run = 0; run < found.length; run++)
+      outcome.add(found.firsts[run]!, found.counts[run]!, changed ? 'lost' : found.contents[run]!);
   }
 
   #copyShared(region: Region, first: number, count: number, to: number, outcome: Outcome): void {
