@@ -1,5 +1,6 @@
+import { LivecoreError } from '../errors.ts';
 import type { Context } from './context.ts';
-import { worthAnotherRound } from './policy.ts';
+import { NS_PER_MS, worthAnotherRound } from './policy.ts';
 
 /**
  * What one call of `protect` costs, in blocks that could be protected meanwhile: 1.4 µs a call and 45 ns a block
@@ -22,18 +23,23 @@ export class Arming {
   #counts: number[] = [];
   #next = 0;
   #notedBefore = Number.POSITIVE_INFINITY;
+  #surveying = false;
+  /** since when the machine can't protect; 0 when it can */
+  #refusedSinceNs = 0;
 
   constructor(context: Context) {
     this.#context = context;
   }
 
-  /** Finds what this round has to protect: what is new, and what was noted. */
-  survey(): void {
+  /** Finds what this round has to protect: what is new, and what was noted. False where there is more to find. */
+  survey(): boolean {
     const { machine, armed, noted, statistics } = this.#context;
-    this.#firsts = [];
-    this.#counts = [];
-    this.#next = 0;
-    machine.survey({
+    if (!this.#surveying) {
+      this.#firsts = [];
+      this.#counts = [];
+      this.#next = 0;
+    }
+    this.#surveying = !machine.survey({
       add: (first, count) => {
         if (count === 0) return;
         armed.add(first, count);
@@ -41,21 +47,27 @@ export class Arming {
         this.#counts.push(count);
       },
     });
+    if (this.#surveying) return false;
     noted.handOver(this.#firsts, this.#counts);
     statistics.rounds++;
+    return true;
   }
 
-  /** Protects one step's worth, in as many pieces as that takes; false when the round is over. */
-  protect(): boolean {
-    if (this.#next === this.#firsts.length) return false;
+  /**
+   * Protects one step's worth, in as many pieces as that takes. `refused` where the machine can't at the moment, `over`
+   * when the round is.
+   */
+  protect(): 'protected' | 'refused' | 'over' {
+    if (this.#next === this.#firsts.length) return 'over';
     let left = this.#context.policy.armStepBlocks;
     let piece = this.#pieceBlocks();
     do {
-      this.#protectPiece(piece);
+      if (!this.#protectPiece(piece)) return this.#refused();
+      this.#refusedSinceNs = 0;
       left -= piece + CALL_BLOCKS;
       piece = this.#pieceBlocks();
     } while (piece > 0 && piece <= left);
-    return true;
+    return 'protected';
   }
 
   /** Whether to go round again, after a round is over. */
@@ -77,18 +89,32 @@ export class Arming {
     return Math.min(this.#counts[this.#next]!, step - (first % step));
   }
 
-  #protectPiece(count: number): void {
+  /** Nobody waits for it to end, but it has to. */
+  #refused(): 'refused' {
+    const { clock, policy } = this.#context;
+    const nowNs = clock.now();
+    if (this.#refusedSinceNs === 0) this.#refusedSinceNs = nowNs;
+    if (nowNs - this.#refusedSinceNs <= policy.refusalNs) return 'refused';
+    throw new LivecoreError(
+      'STALLED',
+      `nothing was captured: for ${policy.refusalNs / NS_PER_MS} ms there was no moment without somebody removing memory`,
+      { cure: 'its threads give memory back all the time (madvise); try again when they do so less' },
+    );
+  }
+
+  #protectPiece(count: number): boolean {
     const { machine, noted } = this.#context;
     const first = this.#firsts[this.#next]!;
     const left = this.#counts[this.#next]! - count;
     noted.forget(first, count);
-    machine.protect(first, count);
+    if (!machine.protect(first, count)) return false;
     if (left === 0) {
       this.#next++;
     } else {
       this.#firsts[this.#next] = first + count;
       this.#counts[this.#next] = left;
     }
+    return true;
   }
 }
 

@@ -5,6 +5,7 @@ import { type Clock, type Machine, Outcome, TrapBatch } from './machine.ts';
 import { Noted } from './noted.ts';
 import type { Policy } from './policy.ts';
 import { RangeList } from './range-list.ts';
+import { Releases } from './releases.ts';
 import { Statistics } from './statistics.ts';
 import type { SnapshotStorage } from './storage.ts';
 
@@ -30,6 +31,7 @@ export class Context {
   readonly unreliable: RangeList = new RangeList();
   readonly lost: RangeList = new RangeList();
   readonly absent: RangeList = new RangeList();
+  readonly releases: Releases;
   readonly lead: Lead = new Lead();
   readonly traps: TrapBatch = new TrapBatch(TRAPS_AT_ONCE);
   readonly outcome: Outcome = new Outcome();
@@ -42,6 +44,7 @@ export class Context {
     this.storage = storage;
     this.policy = policy;
     this.clock = clock;
+    this.releases = new Releases(machine);
     this.copied = new CopyMap(leaves);
     // Not in the machine's memory: what is noted is over at T0, and would only be copied along.
     this.noted = new Noted();

@@ -14,7 +14,7 @@ function build(): { context: Context; machine: MemoryMachine; storage: MemorySto
   machine.addRegion({ first: 4, count: 2, kind: 'held', granule: 1 });
   const storage = new MemoryStorage(8, 40);
   const context = new Context(machine, storage, DEFAULT_POLICY, machine.clock);
-  machine.survey(context.armed);
+  while (!machine.survey(context.armed));
   machine.protect(0, 32);
   const copied: number[] = [];
   const copy = machine.copy.bind(machine);

@@ -1,5 +1,5 @@
 import { LivecoreError } from '../errors.ts';
-import type { Context } from './context.ts';
+import { type Context, invariant } from './context.ts';
 import { copyUnmarked, markCopied } from './copying.ts';
 
 /**
@@ -26,7 +26,7 @@ export class InitialCopy {
     const { machine, noted, armed, asked, open } = this.#context;
     if (!machine.capabilities.liveArming) {
       for (let index = 0; index < armed.length; index++) {
-        machine.protect(armed.firsts[index]!, armed.counts[index]!);
+        this.#protectHeld(armed.firsts[index]!, armed.counts[index]!);
       }
     }
     machine.initial(asked, armed, open);
@@ -73,12 +73,19 @@ export class InitialCopy {
     const { machine } = this.#context;
     const granule = machine.granule(first);
     if (granule > 1 && first % granule === 0 && count % granule === 0) {
-      machine.protect(first, count);
+      this.#protectHeld(first, count);
       return;
     }
     this.#copyNow(first, count);
     this.#firsts.push(first);
     this.#counts.push(count);
+  }
+
+  #protectHeld(first: number, count: number): void {
+    invariant(
+      this.#context.machine.protect(first, count),
+      'a writer that removes memory was taken for stopped',
+    );
   }
 
   #copyNow(first: number, count: number): void {
@@ -99,14 +106,14 @@ export class InitialCopy {
 
   /** Releases what of a copied range is armed, as far as it is whole granules: of others the rest is to be copied. */
   #releaseArmed(first: number, end: number): void {
-    const { machine, armed } = this.#context;
+    const { machine, armed, releases } = this.#context;
     for (let index = armed.indexOf(first); index < armed.length && armed.firsts[index]! < end; index++) {
       const from = Math.max(first, armed.firsts[index]!);
       const stop = Math.min(end, armed.firsts[index]! + armed.counts[index]!);
       const granule = machine.granule(from);
       const wholeFrom = Math.ceil(from / granule) * granule;
       const wholeStop = stop - (stop % machine.granule(stop - 1));
-      if (wholeFrom < wholeStop) machine.release(wholeFrom, wholeStop - wholeFrom);
+      if (wholeFrom < wholeStop) releases.release(wholeFrom, wholeStop - wholeFrom);
     }
   }
 }

@@ -33,14 +33,19 @@ export interface Machine {
    * Finds memory that has to be protected and is not yet. Live. Asked at the start of every arming round: the
    * first answer is all there is, later ones are what has come since. The ranges are not protected yet on return.
    * In later rounds writers may already wait for a trap: what can't be found quickly is left to `initial`.
+   *
+   * @returns whether that was all; if not it is asked to go on, once traps have been served
    */
-  survey(found: RangeSink): void;
+  survey(found: RangeSink): boolean;
   /**
    * Write-protects a range that survey gave, or a part of it in whole granules. Live: writers may already wait for
    * it when this returns. Asked again for blocks that were written since, or are protected still, or are gone; and
    * inside the hold for large granules that were noted, which are cheaper to protect than to copy.
+   *
+   * @returns false, never inside the hold, where it can't be done at the moment: somebody is on the way to remove memory.
+   *   A part may be protected all the same. It is asked for again once traps have been served.
    */
-  protect(first: number, count: number): void;
+  protect(first: number, count: number): boolean;
   /** How long the hold would take, in ns, if T0 were now and `noted` blocks were copied in it. */
   forecastPause(noted: number): number;
 
@@ -82,8 +87,11 @@ export interface Machine {
   /**
    * Allows writes to a range of whole granules again and wakes who waits for it. Never fails for blocks that are
    * gone, were released before or were never protected.
+   *
+   * @returns false where it can't be done at the moment: somebody is on the way to remove memory, and has to be
+   *   acknowledged before. Whoever waits goes on waiting; it is asked for again.
    */
-  release(first: number, count: number): void;
+  release(first: number, count: number): boolean;
   /**
    * The number of blocks, a power of two, that are protected and released as one at `block`, aligned to itself:
    * 1, or more under a large page that should stay whole.

@@ -13,6 +13,8 @@ export interface Policy {
   readonly holdAttempts: number;
   /** how long the writers are left alone before the second attempt; twice as long before the third, and so on */
   readonly holdRetryNs: number;
+  /** how long arming asks again while the machine can't protect anything */
+  readonly refusalNs: number;
   /** the pause forecast above which nothing is done */
   readonly pauseLimitNs: number;
   /** no writer waits longer than this: past it the snapshot is given up */
@@ -34,6 +36,7 @@ export const DEFAULT_POLICY: Policy = {
   holdNs: 10 * NS_PER_MS,
   holdAttempts: 8,
   holdRetryNs: 10 * NS_PER_MS,
+  refusalNs: 5_000 * NS_PER_MS,
   pauseLimitNs: 20 * NS_PER_MS,
   stallLimitNs: 250 * NS_PER_MS,
 };

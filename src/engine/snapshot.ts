@@ -29,6 +29,8 @@ export type Step =
 
 /** Waiting for room in the staging memory, a writer's trap ends the wait at once. */
 const WAIT_NS = 200_000;
+/** Waiting for who removes memory to be on their way: nothing tells when they are. */
+const MOMENT_NS = 20_000;
 
 /** Listens to the turns of a snapshot. Never called while writers are held; what it throws ends the snapshot. */
 export interface SnapshotListener {
@@ -183,14 +185,12 @@ export class Snapshot {
     switch (this.#phase) {
       case 'survey':
         if (this.#context.clock.now() < this.#retryAtNs) return this.#serve(WAIT_NS);
-        this.#arming.survey();
+        if (!this.#arming.survey()) return 'surveyed';
         this.#phase = 'arm';
         if (this.#context.statistics.rounds === 1) this.#forecast();
         return 'surveyed';
       case 'arm':
-        if (this.#context.machine.capabilities.liveArming && this.#arming.protect()) return 'protected';
-        this.#decide();
-        return 'decided';
+        return this.#arm();
       case 'hold':
         return this.#hold();
       case 'copy':
@@ -201,6 +201,14 @@ export class Snapshot {
       case 'ended':
         return 'ended';
     }
+  }
+
+  #arm(): Step {
+    const done = this.#context.machine.capabilities.liveArming ? this.#arming.protect() : 'over';
+    if (done === 'protected') return 'protected';
+    if (done === 'refused') return this.#serve(MOMENT_NS);
+    this.#decide();
+    return 'decided';
   }
 
   /** With as many noted blocks as arming is expected to come down to. */
@@ -253,8 +261,9 @@ export class Snapshot {
 
   /** One chunk: of a pending removal, else of the sweep. Waits where the staging memory has no room for it. */
   #copy(): Step {
-    if (this.#traps.writersWait) return this.#serve(WAIT_NS);
+    // First, because while somebody waits to remove memory the machine may let nobody go.
     if (this.#traps.removalsWait) return this.#traps.copyForRemovals() ? 'copied' : this.#serve(WAIT_NS);
+    if (this.#traps.writersWait) return this.#serve(this.#traps.refused ? MOMENT_NS : WAIT_NS);
     switch (this.#sweep.next()) {
       case 'swept':
         return 'copied';

@@ -24,7 +24,7 @@ function build(regions = REGIONS): {
   for (const region of regions) machine.addRegion(region);
   const storage = new MemoryStorage(8, 40);
   const context = new Context(machine, storage, { ...DEFAULT_POLICY, chunkBlocks: CHUNK }, machine.clock);
-  machine.survey(context.armed);
+  while (!machine.survey(context.armed));
   for (const { first, count } of context.armed) machine.protect(first, count);
   const copied: number[] = [];
   const copy = machine.copy.bind(machine);

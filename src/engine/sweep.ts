@@ -106,7 +106,7 @@ export class Sweep {
 
   /** What is left from `from` on of its chunk, of the range [rangeFirst, rangeEnd); false where it was not all. */
   #chunk(rangeFirst: number, from: number, rangeEnd: number): boolean {
-    const { machine, copied, armed } = this.#context;
+    const { machine, copied, armed, releases } = this.#context;
     const granule = machine.granule(from);
     const end = Math.min(rangeEnd, this.#chunkEnd(from));
     const whole = copyRange(this.#context, from, end - from, 'swept');
@@ -115,7 +115,7 @@ export class Sweep {
     const start = Math.max(rangeFirst, from - (from % granule));
     const copiedTo = whole ? end : copied.nextClear(from, end);
     const stop = whole ? end : copiedTo - (copiedTo % machine.granule(copiedTo));
-    if (start < stop) machine.release(start, stop - start);
+    if (start < stop) releases.release(start, stop - start);
     return whole;
   }
 }

@@ -10,6 +10,11 @@ import { NS_PER_MS } from './policy.ts';
  */
 export type TrapMode = 'note' | 'copy' | 'release';
 
+const OUTPUT_CURE =
+  'the output is too slow for what the target writes: use a faster disk, a larger --buffer, or a longer --max-stall';
+const REMOVALS_CURE =
+  'its threads give memory back all the time (madvise), and nobody can be let go meanwhile: try again when they do so less, or with a longer --max-stall';
+
 /** Memory about to be destroyed, whose destroyer waits for its copy. */
 interface Removal {
   readonly first: number;
@@ -18,7 +23,8 @@ interface Removal {
 }
 
 /**
- * Serves the writers that wait. Those for which the staging memory has no room queue in the order they came.
+ * Serves the writers that wait. Those for which the staging memory has no room, or whom the machine can't let go at
+ * the moment, queue in the order they came.
  * Removals are copied a chunk a step, in turns, so that a large one makes nobody else wait for it.
  */
 export class TrapService {
@@ -30,6 +36,7 @@ export class TrapService {
   readonly #removals: Removal[] = [];
   /** the next trap of the batch to serve; those before it are served or queued */
   #next = 0;
+  #refused = false;
   /** no trap that is taken next can have come before this */
   #lookedNs: number;
 
@@ -38,9 +45,13 @@ export class TrapService {
     this.#lookedNs = context.clock.now();
   }
 
-  /** Whether a writer waits for room in the staging memory. */
+  /** Whether a writer waits: for room in the staging memory, or for the machine to let it go. */
   get writersWait(): boolean {
     return this.#queuedFirsts.length > 0;
+  }
+  /** Whether the machine could not let go the last that it was asked to. */
+  get refused(): boolean {
+    return this.#refused;
   }
   /** Whether memory is about to be destroyed, and waits for its copy. */
   get removalsWait(): boolean {
@@ -49,10 +60,11 @@ export class TrapService {
 
   /** Takes the traps that wait, or for at most `timeoutNs` those that come, and serves them after those that queue. */
   serve(timeoutNs: number): void {
-    const { machine, traps, clock } = this.#context;
+    const { machine, traps, clock, releases } = this.#context;
+    releases.retry();
     const queued = this.writersWait;
     if (queued) this.#serveQueue();
-    // There is room again: that is what was waited for.
+    // They are served: that is what was waited for.
     const patienceNs = queued && !this.writersWait ? 0 : timeoutNs;
     const sinceNs = patienceNs > 0 ? clock.now() : this.#lookedNs;
     traps.length = 0;
@@ -84,19 +96,19 @@ export class TrapService {
   /** Lets everybody go who waits, without copying: the snapshot is given up. */
   giveUp(): void {
     this.mode = 'release';
-    const { machine, traps } = this.#context;
+    const { machine, traps, releases } = this.#context;
+    for (const { first, count } of this.#removals) machine.acknowledge(first, count);
+    this.#removals.length = 0;
     for (; this.#next < traps.length; this.#next++) {
       const first = traps.firsts[this.#next]!;
       const count = traps.counts[this.#next]!;
       if (traps.kinds[this.#next] === 'remove') machine.acknowledge(first, count);
-      else machine.release(first, count);
+      else releases.release(first, count);
     }
     for (let index = 0; index < this.#queuedFirsts.length; index++) {
-      machine.release(this.#queuedFirsts[index]!, this.#queuedCounts[index]!);
+      releases.release(this.#queuedFirsts[index]!, this.#queuedCounts[index]!);
     }
     this.#queueKeeps(0);
-    for (const { first, count } of this.#removals) machine.acknowledge(first, count);
-    this.#removals.length = 0;
   }
 
   #remove(first: number, count: number, sinceNs: number): void {
@@ -122,22 +134,26 @@ export class TrapService {
     statistics.waits.add(clock.now() - sinceNs);
   }
 
-  /** One writer's block; false where it has to wait for room. */
+  /** One writer's block; false where it has to wait, for room or to be let go. */
   #write(first: number, count: number, sinceNs: number): boolean {
-    const { machine, statistics, clock, lead } = this.#context;
-    if (this.mode === 'copy') {
-      if (!copyArmed(this.#context, first, count, 'trapped')) return false;
-      const end = first + count;
-      invariant(nextUncopied(this.#context, first, end) === end, 'a block would be released uncopied');
-      machine.release(first, count);
-      statistics.traps++;
-      statistics.waits.add(clock.now() - sinceNs);
-      lead.add(first);
-      return true;
+    const { statistics, clock, lead } = this.#context;
+    if (this.mode !== 'copy') {
+      if (this.mode === 'note') this.#note(first, count);
+      return this.#release(first, count);
     }
-    if (this.mode === 'note') this.#note(first, count);
-    machine.release(first, count);
+    if (!copyArmed(this.#context, first, count, 'trapped')) return false;
+    const end = first + count;
+    invariant(nextUncopied(this.#context, first, end) === end, 'a block would be released uncopied');
+    if (!this.#release(first, count)) return false;
+    statistics.traps++;
+    statistics.waits.add(clock.now() - sinceNs);
+    lead.add(first);
     return true;
+  }
+
+  #release(first: number, count: number): boolean {
+    this.#refused = !this.#context.machine.release(first, count);
+    return !this.#refused;
   }
 
   #note(first: number, count: number): void {
@@ -189,7 +205,7 @@ export class TrapService {
     const limit = this.#context.policy.stallLimitNs;
     if (nowNs - sinceNs <= limit) return;
     throw new LivecoreError('STALLED', `snapshot given up: a writer waited for ${limit / NS_PER_MS} ms`, {
-      cure: 'the output is too slow for what the target writes: use a faster disk, a larger --buffer, or a longer --max-stall',
+      cure: this.#refused ? REMOVALS_CURE : OUTPUT_CURE,
     });
   }
 }

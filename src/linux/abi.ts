@@ -63,11 +63,14 @@ export const MAP_FIXED = 0x10;
 export const MAP_ANONYMOUS = 0x20;
 export const MAP_POPULATE = 0x8000;
 export const MADV_DONTNEED = 4;
+export const MADV_FREE = 8;
+export const MADV_REMOVE = 9;
 export const MADV_HUGEPAGE = 14;
 export const MADV_NOHUGEPAGE = 15;
 export const MADV_DONTDUMP = 16;
 export const MADV_POPULATE_READ = 22;
 export const MADV_POPULATE_WRITE = 23;
+export const MADV_DONTNEED_LOCKED = 24;
 export const MCL_CURRENT = 1;
 export const MCL_FUTURE = 2;
 export const MCL_ONFAULT = 4;
@@ -145,6 +148,7 @@ export const UFFD_FEATURE_WP_ASYNC = 0x8000;
 
 // ---- linux/fs.h: PAGEMAP_SCAN, PROCMAP_QUERY
 export const PROCMAP_QUERY = 0xc0686611;
+export const PROCMAP_QUERY_COVERING_OR_NEXT_VMA = 0x10;
 export const PAGEMAP_SCAN = 0xc0606610;
 export const PAGE_IS_WPALLOWED = 1;
 export const PAGE_IS_WRITTEN = 2;

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { PROCMAP_QUERY } from './abi.ts';
+import { PROCMAP_QUERY, PROCMAP_QUERY_COVERING_OR_NEXT_VMA } from './abi.ts';
 import { ERRNO } from './errno.ts';
 import { procmapQuery } from './layouts.ts';
 import { MappingQuery } from './mapping-query.ts';
@@ -36,6 +36,11 @@ test('where nothing is mapped there is none, and the next one is not taken for i
   assert.equal(libc.munmap(memory.address + PAGE, PAGE), 0);
   using query = new MappingQuery('self');
   assert.equal(query.find(memory.address + PAGE), -ERRNO.ENOENT);
+  assert.equal(PROCMAP_QUERY_COVERING_OR_NEXT_VMA, 0x10);
+  assert.equal(query.findFrom(memory.address + PAGE), 0);
+  assert.equal(query.start, memory.address + 2 * PAGE);
+  assert.equal(query.findFrom(memory.address), 0);
+  assert.equal(query.end, memory.address + PAGE);
 });
 
 test('the request carries the size of the struct', () => {

@@ -34,6 +34,7 @@ import {
 import { MappedMemory, type Memory } from './memory.ts';
 import { errno, libc } from './native.ts';
 
+const PAGE_BYTES = 4096;
 const MESSAGE_BYTES = uffdMsg.sizeBytes;
 const MESSAGES_MAX = 128;
 const FLAGS = uffdMsg.at['arg.pagefault.flags'];
@@ -70,6 +71,31 @@ export function createUserfaultfd({ userModeOnly = false }: { userModeOnly?: boo
   const result = ours < 0 ? -errno() : ours;
   closeFile(device);
   return new Userfaultfd(check(result, 'create a userfaultfd', 'ioctl(USERFAULTFD_IOC_NEW)'));
+}
+
+/**
+ * Whether a userfaultfd refuses, with EINVAL, to unregister what another one has registered, as it does since 6.17; before,
+ * it did so. Tried on our own memory. False where that can't be tried.
+ */
+export function foreignIsKept(): boolean {
+  kept ??= tryForeign();
+  return kept;
+}
+
+let kept: boolean | undefined;
+
+function tryForeign(): boolean {
+  try {
+    using memory = new MappedMemory(PAGE_BYTES, { populate: true });
+    using owner = createUserfaultfd({ userModeOnly: true });
+    using other = createUserfaultfd({ userModeOnly: true });
+    owner.handshake(0);
+    other.handshake(0);
+    if (owner.register(memory.address, PAGE_BYTES) < 0) return false;
+    return other.unregister(memory.address, PAGE_BYTES) === -ERRNO.EINVAL;
+  } catch {
+    return false;
+  }
 }
 
 /**

@@ -21,6 +21,7 @@ export const ABSENT_CONSTANTS: Readonly<Record<string, Absent>> = {
   UFFD_FEATURE_WP_ASYNC: { since: '6.7', checkedBy: userfaultfd },
   PAGEMAP_SCAN: { since: '6.7', checkedBy: pagemap },
   PROCMAP_QUERY: { since: '6.11', checkedBy: mappingQuery },
+  PROCMAP_QUERY_COVERING_OR_NEXT_VMA: { since: '6.11', checkedBy: mappingQuery },
   PAGE_IS_WPALLOWED: { since: '6.7', checkedBy: pagemap },
   PAGE_IS_WRITTEN: { since: '6.7', checkedBy: pagemap },
   PAGE_IS_FILE: { since: '6.7', checkedBy: pagemap },

@@ -34,6 +34,8 @@ interface Range {
 export class CheckedMachine extends ForwardingMachine {
   /** what the engine did against the contract; not thrown, because the engine would take it for the machine's */
   readonly faults: string[] = [];
+  /** how often the machine could not release what it was asked to */
+  refusals = 0;
   #stage: Stage = 'arming';
   #inside: Method | undefined;
   readonly #isGivenUp: () => boolean;
@@ -74,11 +76,11 @@ export class CheckedMachine extends ForwardingMachine {
     }
   }
 
-  override survey(found: RangeSink): void {
-    super.survey(both(found, this.#surveyed));
+  override survey(found: RangeSink): boolean {
+    return super.survey(both(found, this.#surveyed));
   }
 
-  override protect(first: number, count: number): void {
+  override protect(first: number, count: number): boolean {
     this.#expectWhole('protect', first, count);
     for (let block = first; block < first + count; block++) {
       this.#expect(this.#surveyed.has(block), `block ${block} is protected, but no survey gave it`);
@@ -88,7 +90,7 @@ export class CheckedMachine extends ForwardingMachine {
         !this.capabilities.liveArming || this.granule(first) > 1,
         'the engine arms single blocks inside the hold',
       );
-    super.protect(first, count);
+    return super.protect(first, count);
   }
 
   override beginHold(): void {
@@ -141,13 +143,17 @@ export class CheckedMachine extends ForwardingMachine {
     if (index >= 0) this.#removals.splice(index, 1);
   }
 
-  override release(first: number, count: number): void {
+  override release(first: number, count: number): boolean {
     this.#expectWhole('release', first, count);
     this.#expectCopied('released', first, count);
-    super.release(first, count);
+    if (!super.release(first, count)) {
+      this.refusals++;
+      return false;
+    }
     this.#writes = this.#writes.filter(
       (each) => each.first + each.count <= first || each.first >= first + count,
     );
+    return true;
   }
 
   override copy(first: number, count: number, staging: Uint8Array, offset: number, outcome: Outcome): void {

@@ -26,11 +26,11 @@ export class ForwardingMachine implements Machine {
     return this.inner.capabilities;
   }
 
-  survey(found: RangeSink): void {
-    this.around('survey', () => this.inner.survey(found));
+  survey(found: RangeSink): boolean {
+    return this.around('survey', () => this.inner.survey(found));
   }
-  protect(first: number, count: number): void {
-    this.around('protect', () => this.inner.protect(first, count));
+  protect(first: number, count: number): boolean {
+    return this.around('protect', () => this.inner.protect(first, count));
   }
   forecastPause(noted: number): number {
     return this.around('forecastPause', () => this.inner.forecastPause(noted));
@@ -56,8 +56,8 @@ export class ForwardingMachine implements Machine {
   acknowledge(first: number, count: number): void {
     this.around('acknowledge', () => this.inner.acknowledge(first, count));
   }
-  release(first: number, count: number): void {
-    this.around('release', () => this.inner.release(first, count));
+  release(first: number, count: number): boolean {
+    return this.around('release', () => this.inner.release(first, count));
   }
   granule(block: number): number {
     return this.around('granule', () => this.inner.granule(block));

@@ -145,8 +145,9 @@ export function checkMemoryThatComesAndGoes(checks: Checks): void {
     ['remove'],
     async (seed) => {
       await using subject = await checks.create(seed);
+      const random = new Random(seed);
       const acts = ({ snapshot }: Turn): Act[] => {
-        if (snapshot.phase !== 'arm') return [];
+        if (snapshot.phase !== 'arm' || !random.oneIn(4)) return [];
         return [...removeEverything(subject).slice(0, 2), ...storesEverywhere(subject).slice(0, 4)];
       };
       const taken = await take(subject, { acts });
@@ -155,6 +156,30 @@ export function checkMemoryThatComesAndGoes(checks: Checks): void {
       return taken.snapshot.statistics.zero;
     },
   );
+
+  checks.check(
+    'memory that is removed without a pause while arming ends the snapshot',
+    ['remove'],
+    async () => {
+      await using subject = await checks.create(10);
+      const acts = ({ snapshot }: Turn): Act[] =>
+        snapshot.phase === 'survey' || snapshot.phase === 'arm' ? removeEverything(subject) : [];
+      const taken = await take(subject, { acts, policy: { refusalNs: subject.policy.stallLimitNs! } });
+      assert.equal(taken.snapshot.failure?.code, 'STALLED');
+      assert.ok(!taken.steps.includes('held'));
+      await assertLetGo(subject);
+    },
+  );
+
+  checks.checkSeeds('writers are let go when a removal is over', ['remove'], async (seed) => {
+    await using subject = await checks.create(seed);
+    const acts = ({ last }: Turn): Act[] =>
+      last === 'held' ? [...removeEverything(subject).slice(0, 1), ...storesEverywhere(subject)] : [];
+    const taken = await take(subject, { acts });
+    assertTrue(subject, taken);
+    await assertLetGo(subject);
+    return taken.checked.refusals;
+  });
 
   checks.checkSeeds('what is destroyed untold is listed, never content', ['destroy'], async (seed) => {
     await using subject = await checks.create(seed);

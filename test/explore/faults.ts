@@ -1,6 +1,6 @@
 import type { Shape } from '../../src/machines/ultrasparc/shape.ts';
 import type { Variants } from '../../src/machines/ultrasparc/variants.ts';
-import { LARGE, ODD, ONE_LARGE, SHARED_TSB, SMALL, shorter } from './scenarios.ts';
+import { LARGE, ODD, ONE_LARGE, OWN_TSBS, SHARED_TSB, SMALL, shorter } from './scenarios.ts';
 import type { Patch } from './subject.ts';
 
 /** A planted fault: one change, and the machine on which it shows, if any order can show it. */
@@ -29,6 +29,36 @@ export const FAULTS: readonly Fault[] = [
     to: `    markCopied(context, block, stop - block);
     copyRun(context, block, stop - block, offset, purpose);`,
     shape: SHORT,
+  },
+  {
+    name: 'a trap releases before it copies',
+    file: `${ENGINE}/trap-service.ts`,
+    from: "    if (!copyArmed(this.#context, first, count, 'trapped')) return false;\n    const end",
+    to: "    this.#release(first, count); if (!copyArmed(this.#context, first, count, 'trapped')) return false;\n    const end",
+    shape: SHORT,
+  },
+  {
+    name: 'the sweep releases before it copies',
+    file: `${ENGINE}/sweep.ts`,
+    from: '    const whole = copyRange(',
+    to: '    machine.release(from, end - from); const whole = copyRange(',
+    shape: SHORT,
+  },
+  {
+    name: 'the sweep does not look at what traps have copied',
+    file: `${ENGINE}/copying.ts`,
+    from: '  let block = copied.nextClear(first, end);\n  while',
+    to: '  let block = first;\n  while',
+    shape: TWO,
+    harmless: 'what is copied at once ends where the next copied block begins: of a copied one it is nothing',
+  },
+  {
+    name: 'a trap is answered across T0 as if it were before',
+    file: `${ENGINE}/snapshot.ts`,
+    from: "    this.#traps.mode = 'copy';\n",
+    to: '',
+    shape: SHORT,
+    variants: { arming: 'live' },
   },
   {
     name: 'two blocks share a bit of the map',
@@ -108,8 +138,8 @@ export const FAULTS: readonly Fault[] = [
   {
     name: 'miss handlers are not waited for before the TSB is written',
     file: `${MACHINE}/machine.ts`,
-    from: 'if (changed.length === 0) return;\n    this.#quiesce();',
-    to: 'if (changed.length === 0) return;',
+    from: 'if (changed.length === 0) return true;\n    this.#quiesce();',
+    to: 'if (changed.length === 0) return true;',
     shape: TWO,
     variants: { arming: 'live' },
   },
@@ -240,12 +270,19 @@ export const FAULTS: readonly Fault[] = [
   {
     name: 'a writer goes on before its trap is served',
     file: `${MACHINE}/processor.ts`,
-    from: '      this.#wait(tables.pageNumber(index) + inside);',
-    to: '      this.#wait(tables.pageNumber(index) + inside); this.#state.words[tables.entry(index) + 3] = (dataLow | W) >>> 0; this.#set(PHASE, Phase.ready);',
+    from: '      this.#wait((tables.pageNumber(index) & ~inPage) + ((vaLow >>> BLOCK_SHIFT) & inPage));',
+    to: '      this.#wait((tables.pageNumber(index) & ~inPage) + ((vaLow >>> BLOCK_SHIFT) & inPage)); this.#state.words[tables.entry(index) + 3] = (dataLow | W) >>> 0; this.#set(PHASE, Phase.ready);',
     shape: SHORT,
   },
   {
     name: 'release does not wake',
+    file: `${MACHINE}/machine.ts`,
+    from: '    this.#bus.access(Op.wake, first, count, 0);\n    return true;\n  }\n\n  resume',
+    to: '    return true;\n  }\n\n  resume',
+    shape: SHORT,
+  },
+  {
+    name: 'disarm does not wake',
     file: `${MACHINE}/machine.ts`,
     from: '      this.#bus.access(Op.wake, first, count, 0);\n      return false;',
     to: '      return false;',
@@ -287,9 +324,49 @@ export const FAULTS: readonly Fault[] = [
     harmless:
       'nothing of a waiting store has reached memory; that Linux can not stop such a thread is a limit of its, which the machine only imitates',
   },
+  {
+    name: 'a page of all processes is looked for in the TSB of one',
+    file: `${MACHINE}/machine.ts`,
+    from: 'global && tsbContexts.length > 0 ? tsbContexts : [context]',
+    to: '[tsbContexts[0] ?? context]',
+    shape: shorter(OWN_TSBS, 2),
+  },
+  {
+    name: 'a release that was refused is forgotten',
+    file: `${ENGINE}/releases.ts`,
+    from: 'if (!this.#machine.release(first, count)) this.#owed.add(first, count);',
+    to: 'this.#machine.release(first, count);',
+    shape: ODD,
+    variants: { kernel: 'protected' },
+    harmless:
+      'whoever writes there traps, the block is found copied, and it is released then; the rest is released by disarm',
+  },
+  {
+    name: 'a writer whose release was refused is taken for let go',
+    file: `${ENGINE}/trap-service.ts`,
+    from: 'return !this.#refused;',
+    to: 'return true;',
+    shape: ODD,
+    variants: { kernel: 'protected' },
+  },
+  {
+    name: 'memory whose protection was refused is taken for protected',
+    file: `${ENGINE}/arming.ts`,
+    from: 'if (!machine.protect(first, count)) return false;',
+    to: 'machine.protect(first, count);',
+    shape: ODD,
+    variants: { arming: 'live', kernel: 'protected' },
+  },
   // large pages
   {
-    name: 'a large page is half copied',
+    name: 'a large page is copied half and taken for whole',
+    file: `${MACHINE}/machine.ts`,
+    from: 'this.#copyWords(block, staging',
+    to: 'if (block - first < 4) this.#copyWords(block, staging',
+    shape: shorter(LARGE, 1),
+  },
+  {
+    name: 'a large page is copied in two halves',
     file: `${MACHINE}/machine.ts`,
     from: 'largest = Math.max(largest, page.count);',
     to: 'largest = Math.max(largest, Math.min(4, page.count));',

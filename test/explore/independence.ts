@@ -226,6 +226,7 @@ export class Independence {
         return (future.blocks & (firstBit >= 0 ? changed >>> firstBit : changed << -firstBit)) !== 0;
       }
       case Op.active:
+      case Op.removing:
         return future.removes;
       default:
         void tables;

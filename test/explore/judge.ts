@@ -36,7 +36,7 @@ export class Judge implements Observer {
 
   /** Words of the witness. */
   static words(plan: Plan): number {
-    return plan.blocks * (plan.wordsPerBlock + 1);
+    return plan.blocks * (plan.wordsPerBlock + 1) + plan.shape.programs.length;
   }
 
   constructor(computer: Computer, content: typeof storedContent) {
@@ -146,13 +146,43 @@ export class Judge implements Observer {
 
   // What must hold between two steps of the engine --------------------------------------------------------------------
 
-  /** At rest a block is indicated as copied if and only if it is. */
+  /** At rest a block is indicated as copied if and only if it is, and nobody waits for one that is. */
   atRest(): void {
     if (!this.#running()) return;
     for (let block = this.#plan.firstBlock; block < this.#plan.firstBlock + this.#plan.blocks; block++) {
       const copied = this.#has(block, KEPT) || this.#has(block, LOST);
       if (this.#bit(block) !== copied) this.#say(`block ${block}: copied ${copied}, indicated ${!copied}`);
     }
+    this.#patience();
+  }
+
+  /**
+   * Who was told of is served in the same step, and nobody waits for more than the copy of the block: but where nobody
+   * can be let go, because somebody waits to remove memory, until a step after that.
+   */
+  #patience(): void {
+    const { processors, state } = this.#computer;
+    if (processors.some((processor) => processor.removing)) return;
+    for (const { waitsFor, told, number } of processors) {
+      if (told && waitsFor >= 0 && this.#bit(waitsFor) && state.words[this.#excuseOf(number)] === 0)
+        this.#say(`processor ${number} waits for block ${waitsFor}, which is copied`);
+    }
+  }
+
+  /** Those who wait now are excused until they have been looked at twice: in this step, and after the next try. */
+  refused(): void {
+    for (const { waitsFor, told, number } of this.#computer.processors)
+      if (told && waitsFor >= 0) this.#computer.state.words[this.#excuseOf(number)] = 2;
+  }
+
+  asked(processor: number): void {
+    const at = this.#excuseOf(processor);
+    this.#computer.state.words[at] = this.#computer.state.words[at]! >> 1;
+  }
+
+  #excuseOf(processor: number): number {
+    const { blocks, wordsPerBlock } = this.#plan;
+    return this.#computer.places.witness + blocks * (wordsPerBlock + 1) + processor;
   }
 
   /** After the end, and when every program is done. */

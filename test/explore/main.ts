@@ -12,7 +12,7 @@ import {
 import { Explorer, type Findings } from './explorer.ts';
 import { FAULTS, type Fault } from './faults.ts';
 import { exploreRandomly } from './random.ts';
-import { LARGE, ODD, SMALL, shorter, withEvent } from './scenarios.ts';
+import { LARGE, ODD, OWN_TSBS, SMALL, shorter, withEvent } from './scenarios.ts';
 import { loadSubject } from './subject.ts';
 
 /** A machine and how much of it is explored. */
@@ -98,7 +98,12 @@ export async function faultTable(
  * explored, and live arming, where one combination takes half a minute, for one combination in 32.
  */
 export function courses(quick: boolean): Course[] {
-  const [small, large, odd] = [combinationsOf(SMALL), combinationsOf(LARGE), combinationsOf(ODD)];
+  const [small, large, odd, own] = [SMALL, LARGE, ODD, OWN_TSBS].map(combinationsOf) as [
+    Variants[],
+    Variants[],
+    Variants[],
+    Variants[],
+  ];
   const some = (all: Variants[], step: number): Variants[] => all.filter((_, index) => index % step === 0);
   const inHold = large.filter((variants) => variants.arming === 'hold');
   const live = large.filter((variants) => variants.arming === 'live');
@@ -107,6 +112,7 @@ export function courses(quick: boolean): Course[] {
     return [
       { name: 'small', shape: SMALL, variants: small },
       { name: 'odd', shape: ODD, variants: odd },
+      { name: 'a TSB for each process, 2 accesses each', shape: shorter(OWN_TSBS, 2), variants: own },
       { name: 'large page, armed in the hold', shape: largeShort, variants: inHold },
       { name: 'large page, armed live', shape: largeShort, variants: some(live, 32) },
     ];
@@ -117,6 +123,7 @@ export function courses(quick: boolean): Course[] {
     { name: 'small', shape: SMALL, variants: some(small, 383) },
     { name: 'large page, armed in the hold', shape: largeShort, variants: some(inHold, 131) },
     { name: 'odd', shape: ODD, variants: some(odd, 257) },
+    { name: 'a TSB for each process, 1 access each', shape: shorter(OWN_TSBS, 1), variants: some(own, 97) },
   ];
 }
 

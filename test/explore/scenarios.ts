@@ -112,6 +112,9 @@ export const ODD: Shape = {
   ],
 };
 
+/** Each process has its own TSB, and a page that both use may stand in both. */
+export const OWN_TSBS: Shape = { ...SMALL, kernelBlocks: 3, tsb: 'per-process', wordsPerBlock: 24 };
+
 /** One processor that uses two pieces of a large page. */
 export const ONE_LARGE: Shape = {
   ...LARGE,

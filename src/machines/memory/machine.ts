@@ -29,7 +29,8 @@ const COPY_NS = 500;
  * and what the engine's own tests run on.
  *
  * All that a machine may do to the engine it does: writers trap while it is armed, some can't be stopped until
- * their trap is served or at all, regions appear while it runs, ranges are destroyed, told or not.
+ * their trap is served or at all, regions appear while it runs, ranges are destroyed, told or not, and nothing can be
+ * protected or released while somebody waits to destroy.
  */
 export class MemoryMachine implements Machine {
   readonly name: string = 'memory';
@@ -124,18 +125,24 @@ export class MemoryMachine implements Machine {
 
   // The contract ----------------------------------------------------------------------------------------------
 
-  survey(found: RangeSink): void {
+  /** A region at a time. */
+  survey(found: RangeSink): boolean {
     this.#attached = true;
-    for (; this.#surveyed < this.#regions.length; this.#surveyed++) {
-      const region = this.#regions[this.#surveyed]!;
+    const region = this.#regions[this.#surveyed];
+    if (region !== undefined) {
+      this.#surveyed++;
       if (region.kind === 'armed') found.add(region.first, region.count);
     }
+    if (this.#surveyed < this.#regions.length) return false;
     for (const { first, count } of this.#discarded) found.add(first, count);
     this.#discarded = new RangeList();
+    return true;
   }
 
-  protect(first: number, count: number): void {
+  protect(first: number, count: number): boolean {
+    if (this.#isRemoving) return false;
     this.blocks.protect(first, count);
+    return true;
   }
 
   forecastPause(noted: number): number {
@@ -210,9 +217,10 @@ export class MemoryMachine implements Machine {
     }
   }
 
-  release(first: number, count: number): void {
-    this.blocks.release(first, count);
-    this.#wake(first, count);
+  release(first: number, count: number): boolean {
+    if (this.#isRemoving) return false;
+    this.#letGo(first, count);
+    return true;
   }
 
   granule(block: number): number {
@@ -246,7 +254,7 @@ export class MemoryMachine implements Machine {
   }
 
   [Symbol.dispose](): void {
-    this.release(0, this.blocks.count);
+    this.#letGo(0, this.blocks.count);
     this.resume();
     this.#detach();
   }
@@ -260,6 +268,16 @@ export class MemoryMachine implements Machine {
       this.#writers.set(id, writer);
     }
     return writer;
+  }
+
+  /** Like the kernel's, the protection stands as it is while somebody waits to be let on to remove memory. */
+  get #isRemoving(): boolean {
+    return [...this.#writers.values()].some(({ waits }) => waits?.for === 'removal');
+  }
+
+  #letGo(first: number, count: number): void {
+    this.blocks.release(first, count);
+    this.#wake(first, count);
   }
 
   #regionOf(block: number): MemoryRegion | undefined {
@@ -337,5 +355,7 @@ export class MemoryMachine implements Machine {
       this.blocks.discard(writer.waits.first, writer.waits.count);
       this.#served(writer);
     }
+    // Who was asked to stop and has not been able to has no need to any more.
+    for (const writer of this.#writers.values()) this.#goOn(writer);
   }
 }

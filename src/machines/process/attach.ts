@@ -29,6 +29,7 @@ import { StoppedThread } from './stopped-thread.ts';
 import type { ThreadWords } from './thread-words.ts';
 import { SleepClock } from './timed-wait.ts';
 import { makeUserfaultfds } from './userfaultfd-in-target.ts';
+import { Witness } from './witness.ts';
 
 /** How to attach. */
 export interface AttachOptions {
@@ -59,8 +60,7 @@ export class Attachment implements Disposable {
   readonly staging: Memory;
   readonly marker: bigint;
   readonly userfaultfd: Userfaultfd;
-  /** a second userfaultfd of the target, see Protection */
-  readonly witness: Userfaultfd;
+  readonly witness: Witness;
   /** tasks that share the memory without being threads of the process */
   readonly sharers: readonly number[];
   /** the longest that a thread was stopped for an injection */
@@ -88,13 +88,13 @@ export class Attachment implements Disposable {
     this.space.refresh();
     this.sharers = findSharers(pid);
     this.#gadgets = this.#findGadgets();
-    [this.userfaultfd, this.witness] = this.#inject((injection) =>
+    const [first, second] = this.#inject((injection) =>
       makeUserfaultfds(injection, pid, () => this.#holdOthers(injection)),
     );
-    building.use(this.userfaultfd);
-    building.use(this.witness);
+    this.userfaultfd = building.use(first);
+    building.use(second);
     this.userfaultfd.handshake(FEATURES);
-    this.witness.handshake(0);
+    this.witness = new Witness(second);
     this.#resources = building.move();
   }
 

@@ -4,7 +4,6 @@ import { LivecoreError } from '../../errors.ts';
 import { monotonicNs, realtimeNs } from '../../linux/clock.ts';
 import { ERRNO } from '../../linux/errno.ts';
 import { failure } from '../../linux/failure.ts';
-import { sleepNs } from '../../linux/poll.ts';
 import { readMaps } from '../../linux/proc.ts';
 import { isGone } from '../../linux/proc-file.ts';
 import type { Mapping } from '../../linux/proc-maps.ts';
@@ -22,10 +21,13 @@ import { TrapQueue } from './trap-queue.ts';
 /** Runs of new pages found inside the hold that are protected rather than copied, in pages: a copy costs 10 times as much. */
 const PROTECT_FROM_PAGES = 16;
 
-/** how long arming waits for who removes memory to go on, and between looks */
-const REMOVAL_LIMIT_NS = 100_000_000;
-const REMOVAL_NAP_NS = 5_000;
+/** how long a survey goes on before traps are served: a mapping takes 10 us and more */
+const SURVEY_NS = 100_000;
+
+/** how long who was let go to remove memory is waited for: longer is worth a nap, or traps that are served meanwhile */
 const REMOVAL_SPIN_NS = 30_000;
+/** a target that removes memory all the time is left by the close of the userfaultfd, in one go */
+const DISARM_NS = 1_000_000_000;
 
 /** The instant whose memory the snapshot shows. */
 export interface T0 {
@@ -58,10 +60,16 @@ export class ProcessMachine implements Machine {
   /** memory that the kernel would not register */
   readonly #unprotectable: RangeList = new RangeList();
   readonly #resources: DisposableStack;
+  /** a survey that is not over yet */
+  #survey: Generator<void, void, RangeSink> | undefined;
   #plan: HoldPlan | undefined;
   /** a hold was abandoned, and not all that it had asked to stop have stopped and been let go */
   #lettingGo = false;
   #ownPages = 0;
+  /** a mapping changed while it was surveyed */
+  #unsettled = false;
+  /** when anything was last disarmed */
+  #disarmedNs = 0;
   #t0: T0 | undefined;
   #regionsAtT0: readonly Region[] = [];
   #threads: ThreadRegisters[] = [];
@@ -99,33 +107,53 @@ export class ProcessMachine implements Machine {
 
   // The contract --------------------------------------------------------------------------------------------------
 
-  survey(found: RangeSink): void {
+  survey(found: RangeSink): boolean {
+    this.#survey ??= this.#surveyInPieces();
+    const untilNs = monotonicNs() + SURVEY_NS;
+    let done = false;
+    do done = this.#survey.next(found).done ?? false;
+    while (!done && monotonicNs() < untilNs);
+    if (done) this.#survey = undefined;
+    return done;
+  }
+
+  /** Is given where to put what is found, each time it goes on. */
+  *#surveyInPieces(): Generator<void, void, RangeSink> {
     const { space, pid } = this.#attached;
-    const changed = space.refresh();
+    const changed = space.refresh() || this.#unsettled || this.#plan === undefined;
+    yield;
     this.#learnThreads();
-    const dropped = this.#forgetDropped();
-    if (changed || dropped || this.#plan === undefined) {
+    let found = yield;
+    let dropped = false;
+    for (const region of [...this.#surveyed]) {
+      dropped = this.#forgetIfDropped(region) || dropped;
+      found = yield;
+    }
+    if (changed || dropped) {
       this.#copier.openFiles(pid);
-      for (const region of space.regions) this.#surveyRegion(region, found);
+      this.#unsettled = false;
+      for (const region of space.regions) {
+        if (region.handling !== 'protected' || this.#surveyed.has(region)) continue;
+        this.#surveyRegion(region, found);
+        found = yield;
+      }
       this.#countOwnPages();
     }
     for (const { first, count } of this.#removed) this.#addSpan(first, count, found);
-    if (changed || dropped || this.#removed.length > 0 || this.#plan === undefined)
-      this.#plan = new HoldPlan(space.regions, this.#spans);
+    if (changed || dropped || this.#removed.length > 0) this.#plan = new HoldPlan(space.regions, this.#spans);
+    yield;
     // For nothing but this: what runs for the first time in the hold takes 0.2 ms more, and small processes, such as are
     // rehearsed on, have no gaps.
     this.#fillGaps(new RangeList());
   }
 
-  protect(first: number, count: number): void {
+  protect(first: number, count: number): boolean {
     let result = this.#protection.protectStanding(first, count);
-    // A thread removes memory, and waits for its event to be read. Before T0 nothing of that has to be copied. Then it has
-    // to run before anything can be protected, perhaps on our CPU.
-    const beginNs = monotonicNs();
-    while (result === -ERRNO.EAGAIN && monotonicNs() - beginNs < REMOVAL_LIMIT_NS) {
-      if (this.#traps.drain((from, length) => this.#removed.add(from, length)) === 0) sleepNs(REMOVAL_NAP_NS);
+    if (result === -ERRNO.EAGAIN) {
+      this.#letRemove();
       result = this.#inTheMoment(() => this.#protection.protectStanding(first, count));
     }
+    if (result === -ERRNO.EAGAIN) return false;
     // What is not mapped any more needs no protection; it is found missing later.
     if (result < 0 && result !== -ERRNO.ENOENT) {
       throw failure('write-protect pages of the target', 'ioctl(UFFDIO_WRITEPROTECT)', result, {
@@ -133,9 +161,15 @@ export class ProcessMachine implements Machine {
         address: BigInt(first * PAGE_BYTES),
       });
     }
+    return true;
   }
 
-  /** Tries again while somebody who was let go to remove memory is on the way, for a moment that is worth no nap. */
+  /** A thread removes memory, and waits for its event to be read. Before T0 nothing of that has to be copied. */
+  #letRemove(): void {
+    this.#traps.drain((first, count) => this.#removed.add(first, count));
+  }
+
+  /** Tries again while somebody who was let go to remove memory is on the way: it has to run, perhaps on our CPU. */
   #inTheMoment(act: () => number): number {
     const beginNs = monotonicNs();
     for (;;) {
@@ -174,7 +208,7 @@ export class ProcessMachine implements Machine {
     const { space, pages } = this.#attached;
     this.#hold.capture();
     const fresh = new RangeList();
-    if (space.refresh()) this.#adaptPlan(fresh);
+    if (space.refresh() || this.#unsettled) this.#adaptPlan(fresh);
     const plan = this.#plan!;
     this.#initialWords(found);
     this.#fillGaps(fresh);
@@ -183,7 +217,7 @@ export class ProcessMachine implements Machine {
       this.#initialFresh(fresh.firsts[run]!, fresh.counts[run]!, found, armed);
     for (let file = 0; file < files.length; file++)
       pages.ownPages(files.starts[file]!, files.ends[file]!, found);
-    for (const { first, count } of this.#removed) this.#protectNow(first, count, armed);
+    for (const { first, count } of this.#removed) this.#initialRemoved(first, count, found, armed);
     plan.addUnprotected(open);
     this.#regionsAtT0 = space.regions;
   }
@@ -204,8 +238,12 @@ export class ProcessMachine implements Machine {
     this.#traps.acknowledge(first, count);
   }
 
-  release(first: number, count: number): void {
-    this.#protection.release(first, count);
+  release(first: number, count: number): boolean {
+    if (this.#protection.release(first, count)) return true;
+    // After T0 the removal has to be copied first: the engine is told of it as a trap.
+    if (this.#t0 !== undefined) return false;
+    this.#letRemove();
+    return this.#protection.release(first, count);
   }
 
   granule: (block: number) => number = (block) =>
@@ -217,7 +255,10 @@ export class ProcessMachine implements Machine {
 
   disarm(): boolean {
     const { pid, pages } = this.#attached;
-    return this.#protection.disarmNext(this.#spans, pages, () => readMapsIfAlive(pid));
+    const over = this.#protection.disarmNext(this.#spans, pages, () => readMapsIfAlive(pid));
+    const nowNs = monotonicNs();
+    if (!this.#protection.refused || this.#disarmedNs === 0) this.#disarmedNs = nowNs;
+    return over || nowNs - this.#disarmedNs > DISARM_NS;
   }
 
   [Symbol.dispose](): void {
@@ -249,24 +290,22 @@ export class ProcessMachine implements Machine {
     if (!this.#words.knows(tid)) this.#words.giveUp(tid);
   }
 
-  /** Mappings that look as they did, but have been joined to others and split again: they are to be surveyed anew. */
-  #forgetDropped(): boolean {
-    const before = this.#surveyed.size;
-    for (const region of this.#surveyed) {
-      const { start, end } = region.mapping;
-      const index = this.#spans.indexOf(start / PAGE_BYTES);
-      const holdsPages = index < this.#spans.length && this.#spans.firsts[index]! * PAGE_BYTES < end;
-      if (holdsPages && this.#protection.isDropped(start, end)) this.#surveyed.delete(region);
-    }
-    return this.#surveyed.size < before;
+  /** A mapping that looks as it did, but has been joined to others and split again, is to be surveyed anew. */
+  #forgetIfDropped(region: Region): boolean {
+    const { start, end } = region.mapping;
+    const index = this.#spans.indexOf(start / PAGE_BYTES);
+    const holdsPages = index < this.#spans.length && this.#spans.firsts[index]! * PAGE_BYTES < end;
+    return holdsPages && this.#protection.isDropped(start, end) && this.#surveyed.delete(region);
   }
 
   #surveyRegion(region: Region, found: RangeSink): void {
-    if (region.handling !== 'protected' || this.#surveyed.has(region)) return;
     const { start, end } = region.mapping;
     const result = this.#protection.register(start, end);
     // Then it is found anew, in the hold at the latest.
-    if (result === 'changed') return;
+    if (result === 'changed') {
+      this.#unsettled = true;
+      return;
+    }
     if (result === 'refused') {
       // It can only be copied in the hold: the forecast has to know.
       this.#attached.pages.populated(start, end, this.#unprotectable);
@@ -335,6 +374,18 @@ export class ProcessMachine implements Machine {
   /** Pages that came into being since the survey: copied where they are few, else protected now. */
   #initialFresh(first: number, count: number, found: RangeSink, armed: RangeSink): void {
     if (count < PROTECT_FROM_PAGES || !this.#protectNow(first, count, armed)) found.add(first, count);
+  }
+
+  /** What was destroyed has lost its protection, and may have been written again: in mappings of now, perhaps several. */
+  #initialRemoved(first: number, count: number, found: RangeSink, armed: RangeSink): void {
+    if (this.#protectNow(first, count, armed)) return;
+    this.#protection.protectStanding(first, count);
+    const { space, pages } = this.#attached;
+    for (const { handling, mapping } of space.regions) {
+      const start = Math.max(first * PAGE_BYTES, mapping.start);
+      const end = Math.min((first + count) * PAGE_BYTES, mapping.end);
+      if (handling === 'protected' && start < end) pages.unprotected(start, end, found);
+    }
   }
 
   #protectNow(first: number, count: number, armed: RangeSink): boolean {

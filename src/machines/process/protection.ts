@@ -1,5 +1,5 @@
 import type { RangeSink } from '../../engine/machine.ts';
-import type { RangeList } from '../../engine/range-list.ts';
+import { RangeList } from '../../engine/range-list.ts';
 import { UFFDIO_REGISTER_MODE_MISSING } from '../../linux/abi.ts';
 import { ERRNO } from '../../linux/errno.ts';
 import type { MappingQuery } from '../../linux/mapping-query.ts';
@@ -7,6 +7,7 @@ import type { Mapping } from '../../linux/proc-maps.ts';
 import type { Userfaultfd } from '../../linux/userfaultfd.ts';
 import type { Attachment } from './attach.ts';
 import { PAGE_BYTES, type Pages, SPAN_PAGES } from './pages.ts';
+import type { Witness } from './witness.ts';
 
 /** looked through at once for what is protected still: 40 us */
 const LOOK_PAGES = 16_384;
@@ -14,15 +15,17 @@ const LOOK_PAGES = 16_384;
 /** Write-protection of the target's pages: what is registered, what is protected, and how it is taken away again. */
 export class Protection {
   readonly #userfaultfd: Userfaultfd;
-  /** another userfaultfd of the same memory, with nothing registered */
-  readonly #witness: Userfaultfd;
+  readonly #witness: Witness;
   readonly #mappings: MappingQuery;
   readonly #pages: Pages;
   /** blocks that must stay writable, see ThreadWords */
   readonly #exempt: ReadonlySet<number>;
-  /** registered ranges of addresses, by start */
-  readonly #registered = new Map<number, number>();
-  #leaving: Mapping[] | undefined;
+  /** what was registered, in blocks */
+  readonly #registered: RangeList = new RangeList();
+  /** how far that has been unregistered, in addresses */
+  #withdrawn = 0;
+  /** whether the last release was refused */
+  refused = false;
   /** how far what was armed has been looked through, and the pieces found there that are protected still */
   #looked = 0;
   readonly #leftFirsts: number[] = [];
@@ -64,7 +67,7 @@ export class Protection {
       this.#userfaultfd.unregister(start, end - start);
       return 'changed';
     }
-    this.#registered.set(start, end);
+    this.#registered.add(start / PAGE_BYTES, (end - start) / PAGE_BYTES);
     return 'registered';
   }
 
@@ -118,16 +121,8 @@ export class Protection {
     const result = this.#userfaultfd.contains(first * PAGE_BYTES, count * PAGE_BYTES);
     if (result !== -ERRNO.EAGAIN) return result === 0;
     // Somebody removes memory and waits for its event, and until it is read no userfaultfd says anything about itself.
-    for (let block = first; block < first + count; block++) if (!this.#isForeign(block)) return false;
+    for (let block = first; block < first + count; block++) if (!this.#witness.sees(block)) return false;
     return true;
-  }
-
-  /** Whether the witness is refused a block (EBUSY) because it is registered with the other. */
-  #isForeign(block: number): boolean {
-    const address = block * PAGE_BYTES;
-    const result = this.#witness.register(address, PAGE_BYTES, UFFDIO_REGISTER_MODE_MISSING);
-    if (result === 0) this.#witness.unregister(address, PAGE_BYTES);
-    return result === -ERRNO.EBUSY;
   }
 
   /** Protects blocks, but those that must stay writable. Returns 0 or a negative errno. */
@@ -150,29 +145,23 @@ export class Protection {
     return Math.min(this.protectStanding(first, half), this.protectStanding(first + half, count - half));
   }
 
-  /** Lifts protection and wakes who waits. */
-  release(first: number, count: number): void {
-    const result = this.#write(first, count, false);
-    if (result === 0 || result === -ERRNO.ESRCH) return;
-    if (count > 1) for (let block = first; block < first + count; block++) this.release(block, 1);
-    else if (result === -ERRNO.EAGAIN) this.#reregister(first);
-    // -ENOENT: it is not mapped any more, or not registered. Who waits there goes on by being woken.
-    else this.#userfaultfd.wake(first * PAGE_BYTES, PAGE_BYTES);
-  }
-
   /**
-   * The release of a block while somebody removes memory and waits for its event: until that is read nothing can be released,
-   * but unregistered, which lifts its protection as well. Registered again, the block is part of its mapping as before:
-   * a split one could not be moved as a whole, see `register`.
+   * Lifts protection and wakes who waits. False where nothing can be lifted, because somebody removes memory and waits
+   * for the event to be read. Unregistering would lift it all the same, block by block, but a mapping that is split for a
+   * moment can't be moved as a whole (see `register`), and that moment has come for targets that move memory often.
    */
-  #reregister(block: number): void {
-    const address = block * PAGE_BYTES;
-    if (!this.#isForeign(block)) {
-      this.#userfaultfd.wake(address, PAGE_BYTES);
-      return;
+  release(first: number, count: number): boolean {
+    const result = this.#write(first, count, false);
+    this.refused = result === -ERRNO.EAGAIN;
+    if (this.refused) return false;
+    if (result === 0 || result === -ERRNO.ESRCH) return true;
+    if (count > 1) {
+      const half = count >>> 1;
+      return this.release(first, half) && this.release(first + half, count - half);
     }
-    this.#userfaultfd.unregister(address, PAGE_BYTES);
-    this.#userfaultfd.register(address, PAGE_BYTES);
+    // -ENOENT: it is not mapped any more, or not registered. Who waits there goes on by being woken.
+    this.#userfaultfd.wake(first * PAGE_BYTES, PAGE_BYTES);
+    return true;
   }
 
   /**
@@ -184,35 +173,53 @@ export class Protection {
    * and in pieces it splits the mapping.
    */
   disarmNext(armed: RangeList, pages: Pages, mappings: () => readonly Mapping[]): boolean {
-    const first = this.#leftFirsts.pop();
-    if (first !== undefined) {
-      this.release(first, this.#leftCounts.pop()!);
+    const last = this.#leftFirsts.length - 1;
+    if (last >= 0) {
+      if (this.release(this.#leftFirsts[last]!, this.#leftCounts[last]!)) {
+        this.#leftFirsts.pop();
+        this.#leftCounts.pop();
+      }
       return false;
     }
     if (this.#lookAt(armed, pages)) return false;
-    this.#leaving ??= mappings().filter((mapping) => mapping.inode === 0 && this.#isRegistered(mapping));
-    const mapping = this.#leaving.pop();
-    if (mapping === undefined) return true;
-    this.#withdraw(mapping);
-    return false;
+    return !this.#withdrawNext(mappings);
   }
 
   /**
-   * Unregisters a mapping, as it is now: the target may have split, joined or unmapped it, and it may have been joined to one
-   * that was unregistered before. What the target changes in this moment the close of the userfaultfd takes.
+   * Unregisters the next mapping, as it is now: the target may have split, joined or unmapped it, and it may have been
+   * joined to one that was unregistered before. What the target changes in this moment the close of the userfaultfd
+   * takes. False when there is none left.
    */
-  #withdraw(mapping: Mapping): void {
-    const result = this.#mappings.find(mapping.start);
-    if (result < 0 && result !== -ERRNO.ENOTTY) return;
-    const { start, end } = result === 0 ? this.#mappings : mapping;
+  #withdrawNext(mappings: () => readonly Mapping[]): boolean {
+    const index = this.#registered.indexOf(this.#withdrawn / PAGE_BYTES);
+    if (index === this.#registered.length) return false;
+    const from = Math.max(this.#withdrawn, this.#registered.firsts[index]! * PAGE_BYTES);
+    const result = this.#mappings.findFrom(from);
+    if (result === -ERRNO.ENOTTY) return this.#withdrawOld(mappings());
+    if (result < 0) return false;
+    const { start, end } = this.#mappings;
+    this.#withdrawn = end;
+    if (this.#isRegistered(start, end)) this.#withdraw(start, end);
+    return true;
+  }
+
+  /** Where the kernel can't be asked for one mapping (before 6.11): all that there are, in one go. */
+  #withdrawOld(mappings: readonly Mapping[]): false {
+    for (const { start, end, inode } of mappings)
+      if (inode === 0 && this.#isRegistered(start, end)) this.#withdraw(start, end);
+    this.#withdrawn = Number.MAX_SAFE_INTEGER;
+    return false;
+  }
+
+  #withdraw(start: number, end: number): void {
     this.#userfaultfd.register(start, end - start, UFFDIO_REGISTER_MODE_MISSING);
     this.#userfaultfd.unregister(start, end - start);
   }
 
-  /** Whether any part of it was. */
-  #isRegistered({ start, end }: Mapping): boolean {
-    for (const [from, to] of this.#registered) if (from < end && start < to) return true;
-    return false;
+  /** Whether any part of a mapping was. */
+  #isRegistered(start: number, end: number): boolean {
+    const index = this.#registered.indexOf(start / PAGE_BYTES);
+    return index < this.#registered.length && this.#registered.firsts[index]! * PAGE_BYTES < end;
   }
 
   /** Looks through the next part of what was armed; false at its end. */

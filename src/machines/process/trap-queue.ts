@@ -1,5 +1,14 @@
 import type { TrapBatch } from '../../engine/machine.ts';
-import { POLLIN, SYS_madvise, UFFD_EVENT_PAGEFAULT, UFFD_EVENT_REMOVE } from '../../linux/abi.ts';
+import {
+  MADV_DONTNEED,
+  MADV_DONTNEED_LOCKED,
+  MADV_FREE,
+  MADV_REMOVE,
+  POLLIN,
+  SYS_madvise,
+  UFFD_EVENT_PAGEFAULT,
+  UFFD_EVENT_REMOVE,
+} from '../../linux/abi.ts';
 import { PollSet } from '../../linux/poll.ts';
 import { readProcText } from '../../linux/proc-file.ts';
 import type { Userfaultfd } from '../../linux/userfaultfd.ts';
@@ -14,6 +23,8 @@ interface Removal {
 }
 
 const FAULTS_AT_ONCE = 64;
+/** advice that is told as a removal (mm/madvise.c: userfaultfd_remove) */
+const REMOVING: ReadonlySet<number> = new Set([MADV_DONTNEED, MADV_FREE, MADV_REMOVE, MADV_DONTNEED_LOCKED]);
 
 /**
  * The userfaultfd as a queue of traps.
@@ -124,8 +135,8 @@ function removalOf(pid: number, tid: number): Removal | undefined {
   } catch {
     return undefined;
   }
-  const [call, start, length] = text.split(' ');
-  if (Number(call) !== SYS_madvise) return undefined;
+  const [call, start, length, advice] = text.split(' ');
+  if (Number(call) !== SYS_madvise || !REMOVING.has(Number(advice))) return undefined;
   const first = Math.floor(Number(start) / PAGE_BYTES);
   return { first, count: Math.ceil(Number(length) / PAGE_BYTES), acknowledged: false };
 }

@@ -39,6 +39,7 @@ export const Op = {
   sttSplit: 27,
   sttJoin: 28,
   mapClear: 29,
+  removing: 30,
 } as const;
 
 /** What an operation is called where people read it. */
@@ -91,15 +92,15 @@ export class Bus {
         words[tables.entry(a) + 3] = b;
         return this.#wroteKernel();
       case Op.tsbRead:
-        return this.#tsbPlace(a) < 0 ? 0 : 1;
+        return this.#tsbPlace(a, b) < 0 ? 0 : 1;
       case Op.tsbWrite:
-        return this.#tsbWrite(a, b);
+        return this.#tsbWrite(a, b, c);
       case Op.quiesce:
         return 0;
       case Op.demap:
         return this.#demap(a, b, c);
       case Op.tsbClear:
-        tables.clearTsb(a);
+        tables.clearTsb(a, b);
         return this.#wroteKernel();
       case Op.sttLock:
         return this.#lock(a);
@@ -124,6 +125,7 @@ export class Bus {
         return before;
       }
       case Op.takeTrap:
+        this.computer.observer?.asked?.(a);
         return processors[a]!.takeTrap();
       case Op.wake:
         for (const processor of processors) processor.wake(a, b, c === 1);
@@ -135,6 +137,10 @@ export class Bus {
       case Op.active:
         words[places.active] = a;
         return 0;
+      case Op.removing:
+        if (!processors.some((processor) => processor.removing)) return 0;
+        this.computer.observer?.refused?.();
+        return 1;
       case Op.destroyed:
         return words[places.destroyed + a - this.computer.plan.firstBlock]!;
       case Op.clock:
@@ -212,14 +218,14 @@ export class Bus {
     return 0;
   }
 
-  /** Where the TSB holds the entry of the STT, or -1. */
-  #tsbPlace(index: number): number {
+  /** Where the TSB of a context holds the entry of the STT, or -1. */
+  #tsbPlace(index: number, context: number): number {
     const { tables } = this.computer;
-    return tables.probe(tables.vaHigh(index), tables.vaLow(index), tables.contextOf(index));
+    return tables.probe(tables.vaHigh(index), tables.vaLow(index), context);
   }
 
-  #tsbWrite(index: number, dataLow: number): number {
-    const at = this.#tsbPlace(index);
+  #tsbWrite(index: number, dataLow: number, context: number): number {
+    const at = this.#tsbPlace(index, context);
     if (at < 0) return 0;
     this.computer.state.words[at + 3] = dataLow;
     return this.#wroteKernel();

@@ -39,6 +39,10 @@ export class UltrasparcMachine implements Machine {
   readonly #processors: number;
   readonly #slots: number;
   /** the pages as they were at first, and as they are: split or not */
+  /** of each entry of the STT, the contexts in whose TSBs it may stand */
+  readonly #contexts: readonly (readonly number[])[];
+  /** whether any program removes memory */
+  readonly #removals: boolean;
   readonly #whole: readonly MappedPage[];
   #pages: readonly MappedPage[];
   #surveyed = false;
@@ -60,12 +64,16 @@ export class UltrasparcMachine implements Machine {
     this.#slots = bridge.devices.length;
     this.#whole = pagesOf(plan);
     this.#pages = this.#whole;
+    this.#contexts = tsbContextsOf(plan);
+    this.#removals = plan.shape.programs.some(({ instructions }) =>
+      instructions.some(({ kind }) => kind === 'remove'),
+    );
   }
 
   // S1 ------------------------------------------------------------------------------------------------------------
 
-  survey(found: RangeSink): void {
-    if (this.#surveyed) return;
+  survey(found: RangeSink): boolean {
+    if (this.#surveyed) return true;
     this.#surveyed = true;
     if (this.#plan.variants.start === 'event') this.#bus.access(Op.awaitEvent, 0, 0, 0);
     this.#bus.access(Op.active, 1, 0, 0);
@@ -75,6 +83,7 @@ export class UltrasparcMachine implements Machine {
       const protectable = variants.arming === 'hold' || !this.#isInitial(block);
       if (protectable && !this.#isLeftOut(block)) found.add(block, 1);
     }
+    return true;
   }
 
   // S2 ------------------------------------------------------------------------------------------------------------
@@ -84,14 +93,16 @@ export class UltrasparcMachine implements Machine {
    * miss handler may still hold what the table said before, or it would write it to the TSB; then the TSB; then
    * the TLBs, one cross call each: "UltraSPARC does not support bus-based demap" (Manual, section 6.9.10).
    */
-  protect(first: number, count: number): void {
+  protect(first: number, count: number): boolean {
+    if (this.#isRemoving()) return false;
     const changed = this.#pages.filter(
       (page) => overlaps(page, first, count) && this.#clearWritable(page.entry),
     );
-    if (changed.length === 0) return;
+    if (changed.length === 0) return true;
     this.#quiesce();
     for (const { entry } of changed) this.#updateTsb(entry);
     for (const { entry } of changed) this.#demap(entry, 0);
+    return true;
   }
 
   forecastPause(noted: number): number {
@@ -150,12 +161,14 @@ export class UltrasparcMachine implements Machine {
   }
 
   /** Sets W of the pages that lie in the range as a whole, and lets go who waits for them. */
-  release(first: number, count: number): void {
+  release(first: number, count: number): boolean {
+    if (this.#isRemoving()) return false;
     if (this.#copied) this.#openSlots();
     for (const page of this.#pages) {
       if (page.first >= first && page.first + page.count <= first + count) this.#setWritable(page.entry);
     }
     this.#bus.access(Op.wake, first, count, 0);
+    return true;
   }
 
   resume(): void {
@@ -237,6 +250,11 @@ export class UltrasparcMachine implements Machine {
 
   // Accesses in their order -------------------------------------------------------------------------------------------
 
+  /** As on Linux: while somebody waits to be let on to remove memory, the protection stands as it is. */
+  #isRemoving(): boolean {
+    return this.#removals && this.#bus.access(Op.removing, 0, 0, 0) === 1;
+  }
+
   /** W := 0 in the STT; false where it is so already, or was never granted. */
   #clearWritable(entry: number): boolean {
     const dataLow = this.#bus.access(Op.sttRead, entry, 0, 0);
@@ -255,10 +273,13 @@ export class UltrasparcMachine implements Machine {
     return true;
   }
 
+  /** In each TSB that may hold it: where each process has its own, a global page may stand in all of them. */
   #updateTsb(entry: number): void {
-    if (this.#bus.access(Op.tsbRead, entry, 0, 0) === 0) return;
-    const dataLow = this.#bus.access(Op.sttRead, entry, 0, 0);
-    this.#bus.access(Op.tsbWrite, entry, dataLow, 0);
+    for (const context of this.#contexts[entry]!) {
+      if (this.#bus.access(Op.tsbRead, entry, context, 0) === 0) continue;
+      const dataLow = this.#bus.access(Op.sttRead, entry, 0, 0);
+      this.#bus.access(Op.tsbWrite, entry, dataLow, context);
+    }
   }
 
   /** Waits until no processor is in a miss handler that began before. */
@@ -316,7 +337,9 @@ export class UltrasparcMachine implements Machine {
   #takeApart(entries: readonly number[]): void {
     for (const entry of entries) this.#bus.access(Op.sttLock, entry, 0, 0);
     this.#quiesce();
-    for (const entry of entries) this.#bus.access(Op.tsbClear, entry, 0, 0);
+    for (const entry of entries) {
+      for (const context of this.#contexts[entry]!) this.#bus.access(Op.tsbClear, entry, context, 0);
+    }
     for (const entry of entries) {
       this.#demap(entry, 0);
       this.#demap(entry, 1);
@@ -333,6 +356,19 @@ function pagesOf(plan: Plan): MappedPage[] {
     if (split) spare += count;
     return page;
   });
+}
+
+/** For each entry of the STT the contexts in whose TSBs it may stand. */
+function tsbContextsOf({ shape, variants, tsbContexts }: Plan): (readonly number[])[] {
+  const contexts = shape.pages.map(({ context = 0, global = false }) =>
+    global && tsbContexts.length > 0 ? tsbContexts : [context],
+  );
+  const pieces = shape.pages.flatMap(({ size = 0 }, entry) =>
+    size > 0 && variants.pages === 'split'
+      ? Array.from({ length: blocksOf(size) }, () => contexts[entry]!)
+      : [],
+  );
+  return [...contexts, ...pieces];
 }
 
 function overlaps(page: MappedPage, first: number, count: number): boolean {

@@ -21,6 +21,10 @@ export interface Observer {
   marked(firstBlock: number, before: number, after: number): void;
   /** End of S2: T0. */
   instant(): void;
+  /** The snapshot program found that nobody can be let go at the moment. */
+  refused?(): void;
+  /** The snapshot program looked whether a processor waits. */
+  asked?(processor: number): void;
   /** The snapshot program listed a block as unreliable, or as lost. */
   listed(block: number, as: 'unreliable' | 'lost'): void;
 }

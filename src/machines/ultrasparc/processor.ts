@@ -157,6 +157,14 @@ export class Processor {
   get waitsFor(): number {
     return this.#get(PHASE) === Phase.wait ? this.#get(WAITS_FOR) - 1 : -1;
   }
+  /** whether it waits to be let on to remove memory */
+  get removing(): boolean {
+    return this.#get(PHASE) === Phase.wait && this.#kinds[this.pc] === 'remove';
+  }
+  /** whether the snapshot program was told of the trap that it waits for */
+  get told(): boolean {
+    return this.#get(TOLD) === 1;
+  }
   /** an index of EXCEPTIONS: what the last instruction that failed met */
   get exception(): number {
     return this.#get(EXCEPTION);
@@ -344,8 +352,9 @@ export class Processor {
       this.#fault(exceptionOf(kind), faultType);
       return;
     }
-    const size = sizeOf(dataHigh);
-    const block = pageNumberOf(dataHigh, dataLow) + ((vaLow >>> BLOCK_SHIFT) & (blocksOf(size) - 1));
+    // Of a large page the offset's bits of PA are "ignored during normal translation".
+    const inPage = blocksOf(sizeOf(dataHigh)) - 1;
+    const block = (pageNumberOf(dataHigh, dataLow) & ~inPage) + ((vaLow >>> BLOCK_SHIFT) & inPage);
     const word = (vaLow & (BLOCK_BYTES - 1)) >>> 2;
     if (kind === 'load' || kind === 'load-no-fault' || kind === 'fetch') {
       const value = this.#load(block, word);
@@ -468,8 +477,8 @@ export class Processor {
       if (at >= 0) this.#state.words[at + 3] = dataLow;
       this.#set(PHASE, Phase.ready);
     } else if ((dataLow & SAVED_W) !== 0) {
-      const inside = (vaLow >>> BLOCK_SHIFT) & (blocksOf(sizeOf(tables.dataHigh(index))) - 1);
-      this.#wait(tables.pageNumber(index) + inside);
+      const inPage = blocksOf(sizeOf(tables.dataHigh(index))) - 1;
+      this.#wait((tables.pageNumber(index) & ~inPage) + ((vaLow >>> BLOCK_SHIFT) & inPage));
     } else {
       this.#set(PHASE, Phase.ready);
       this.#fault(DATA_ACCESS_PROTECTION, 0);

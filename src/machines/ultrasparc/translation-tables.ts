@@ -114,21 +114,12 @@ export class TranslationTables {
     return index >= 0 && (this.dataLow(index) & BUSY) !== 0;
   }
 
-  /** Takes an entry of the STT out of the TSB. */
-  clearTsb(index: number): void {
-    const at = this.slot(this.vaLow(index), this.contextOf(index), sizeOf(this.dataHigh(index)));
-    if (at < 0) return;
-    if (
-      this.#hits(
-        at,
-        this.vaHigh(index),
-        this.vaLow(index),
-        this.contextOf(index),
-        sizeOf(this.dataHigh(index)),
-      )
-    ) {
+  /** Takes an entry of the STT out of the TSB of a context. */
+  clearTsb(index: number, context: number): void {
+    const [vaHigh, vaLow, size] = [this.vaHigh(index), this.vaLow(index), sizeOf(this.dataHigh(index))];
+    const at = this.slot(vaLow, context, size);
+    if (at >= 0 && this.#hits(at, vaHigh, vaLow, context, size))
       this.#state.words.fill(0, at, at + TSB_ENTRY_WORDS);
-    }
   }
 
   /** The direct-mapped place of an address, as an offset; -1 where there is none. */
