@@ -251,8 +251,8 @@ export const METHOD: readonly Row[] = [
     place: 'Figure 11, S3',
     statement: 'outside the area to be copied it makes S3 shorter',
     ...machine,
-    from: 'if (protectable && !this.#isLeftOut(block)) found.add(block, 1);',
-    to: 'if (protectable) found.add(block, 1);',
+    from: ' && !this.#isLeftOut(block);\n    for',
+    to: ';\n    for',
     test: 'map=apart: the copy map lies in first storage, in an area that is not copied',
   },
   {

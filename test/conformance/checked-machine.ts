@@ -36,6 +36,8 @@ export class CheckedMachine extends ForwardingMachine {
   readonly faults: string[] = [];
   /** how often the machine could not release what it was asked to */
   refusals = 0;
+  /** how often somebody was let on to remove memory */
+  acknowledged = 0;
   #stage: Stage = 'arming';
   #inside: Method | undefined;
   readonly #isGivenUp: () => boolean;
@@ -140,6 +142,7 @@ export class CheckedMachine extends ForwardingMachine {
     );
     this.#expectCopied('destroyed', first, count);
     super.acknowledge(first, count);
+    this.acknowledged++;
     if (index >= 0) this.#removals.splice(index, 1);
   }
 

@@ -64,9 +64,11 @@ export function checkPrograms(checks: Checks): void {
   });
 }
 
-function turnsToReach({ lacks }: SubjectKind): string[] {
+function turnsToReach({ lacks, unreached }: SubjectKind): string[] {
   const turns = ['good', 'initial', 'trapped', 'swept', 'early', 'traps', 'armed again', 'waited'];
-  if (lacks.destroy === undefined) turns.push('lost', 'absent');
+  if (lacks.destroy === undefined) turns.push('lost');
+  if (lacks.destroy === undefined && unreached?.absent === undefined) turns.push('absent');
+  if (lacks.remove === undefined && unreached?.zero === undefined) turns.push('zero');
   if (lacks.past === undefined) turns.push('unreliable');
   if (lacks.stick === undefined) turns.push('held again', 'HOLD_FAILED');
   return turns;

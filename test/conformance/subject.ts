@@ -79,6 +79,8 @@ export interface SubjectKind {
   readonly name: string;
   /** what it can't do, and why */
   readonly lacks: Partial<Record<Ability, string>>;
+  /** outcomes that it never has, and why */
+  readonly unreached?: Partial<Record<'absent' | 'zero', string>>;
   /** how many random schedules are worth their time here */
   readonly schedules: number;
   /** of all the steps and calls at which something could go wrong, how many are tried; all if there are fewer */

@@ -153,7 +153,7 @@ export function checkMemoryThatComesAndGoes(checks: Checks): void {
       const taken = await take(subject, { acts });
       assertTrue(subject, taken);
       await assertLetGo(subject);
-      return taken.snapshot.statistics.zero;
+      return taken.checked.acknowledged;
     },
   );
 

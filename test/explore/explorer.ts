@@ -9,6 +9,7 @@ import { fingerprint } from './fingerprint.ts';
 import { Graph } from './graph.ts';
 import { Independence } from './independence.ts';
 import { Judge } from './judge.ts';
+import { Seen } from './seen.ts';
 import { Hasher, Pool, pathOf, type Situation } from './situation.ts';
 import type { Subject } from './subject.ts';
 
@@ -75,7 +76,7 @@ class Position {
 /** The engine between two steps of its loop. */
 interface Rest {
   readonly first: Position;
-  readonly seen: Map<number, number>;
+  readonly seen: Seen<number>;
   readonly ended: boolean;
   readonly failure: string | undefined;
 }
@@ -228,7 +229,7 @@ export class Explorer {
     let rest = this.#rests.get(key);
     if (rest === undefined) {
       const failure = ended ? snapshot.failure?.message : undefined;
-      rest = { first: new Position(position, undefined), seen: new Map(), ended, failure };
+      rest = { first: new Position(position, undefined), seen: new Seen(), ended, failure };
       this.#rests.set(key, rest);
     }
     position.rest = rest;
@@ -273,7 +274,7 @@ export class Explorer {
       if (!this.#judged(one)) push(results, result, one);
     }
     if (noticed.length === 0) return results;
-    const seen = new Map<number, Map<number, Situation>>();
+    const seen = new Map<number, Seen<Situation>>();
     for (const one of this.#closure(noticed, access)) {
       this.#load(one);
       if (this.#bus.blocked(op, a)) {
@@ -284,7 +285,7 @@ export class Explorer {
       const result = this.#bus.execute(op, a, b, c);
       let known = seen.get(result);
       if (known === undefined) {
-        known = new Map();
+        known = new Seen();
         seen.set(result, known);
       }
       const next = this.#enter(known, one, access, 0);
@@ -297,7 +298,7 @@ export class Explorer {
   /** All that processors and devices can make of situations while the engine stands still, before an access. */
   #closure(here: Situation[], access: Access | undefined): Situation[] {
     const computer = this.#computer;
-    const seen = new Map<number, Situation>();
+    const seen = new Seen<Situation>();
     const all: Situation[] = [];
     for (const one of here) {
       const hash = this.#hasher.hash(one.words);
@@ -382,7 +383,7 @@ export class Explorer {
 
   /** The machine's present state as a situation, if it is right and was not here before. */
   #enter(
-    seen: Map<number, Situation>,
+    seen: Seen<Situation>,
     from: Situation,
     what: number | Access,
     events: number,

@@ -35,6 +35,8 @@ interface Footprint {
  */
 export class Independence {
   readonly #computer: Computer;
+  /** of each instruction of each program */
+  readonly #footprints: Footprint[][];
   readonly #futures: Footprint[][] = [];
   readonly #deviceFutures: Footprint[][] = [];
   /** the instruction that makes the n-th store of a program */
@@ -60,10 +62,13 @@ export class Independence {
     for (const program of plan.shape.programs) {
       for (const instruction of program.instructions) this.#register(instruction);
     }
-    for (const program of plan.shape.programs) {
+    this.#footprints = plan.shape.programs.map(({ instructions }) =>
+      instructions.map((instruction) => this.#footprint(instruction)),
+    );
+    for (const [unit, program] of plan.shape.programs.entries()) {
       const futures: Footprint[] = [nothing()];
-      for (const instruction of [...program.instructions].reverse()) {
-        futures.unshift(union(this.#footprint(instruction), futures[0]!));
+      for (const footprint of [...this.#footprints[unit]!].reverse()) {
+        futures.unshift(union(footprint, futures[0]!));
       }
       this.#futures.push(futures);
       this.#instructionOf.push(
@@ -285,7 +290,7 @@ export class Independence {
     }
     const instruction = processor.program.instructions[processor.pc];
     if (instruction === undefined) return next;
-    const all = this.#footprint(instruction);
+    const all = this.#footprints[unit]![processor.pc]!;
     const { phase } = processor;
     if (phase === Phase.ready || phase === Phase.tsb || phase === Phase.protection) next.slots = all.slots;
     if (phase === Phase.ready && instruction.kind !== 'store' && instruction.kind !== 'block-store') {

@@ -2,6 +2,8 @@
  * `npm run explore`: every order of events of the small machines, for every legal combination of variants; every
  * planted fault, with the shortest schedule that shows it; larger machines under random schedules.
  */
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { groundOf, planOf, type Shape } from '../../src/machines/ultrasparc/shape.ts';
 import {
@@ -14,6 +16,9 @@ import { FAULTS, type Fault } from './faults.ts';
 import { exploreRandomly } from './random.ts';
 import { LARGE, ODD, OWN_TSBS, SMALL, shorter, withEvent } from './scenarios.ts';
 import { loadSubject } from './subject.ts';
+
+const BEGIN = '<!-- made by npm run explore -- --faults --write -->';
+const END = '<!-- end -->';
 
 /** A machine and how much of it is explored. */
 export interface Course {
@@ -127,11 +132,20 @@ export function courses(quick: boolean): Course[] {
   ];
 }
 
+/** The table of faults goes where docs/method.md has it. */
+function writeTable(table: readonly string[]): void {
+  const file = join(import.meta.dirname, '../../docs/method.md');
+  const [before, rest = ''] = readFileSync(file, 'utf8').split(BEGIN);
+  const after = rest.slice(rest.indexOf(END));
+  writeFileSync(file, `${before}${BEGIN}\n${table.join('\n')}\n${after}`);
+}
+
 async function main(): Promise<void> {
   const { values } = parseArgs({
     options: {
       quick: { type: 'boolean', default: false },
       faults: { type: 'boolean', default: false },
+      write: { type: 'boolean', default: false },
       only: { type: 'string' },
       shard: { type: 'string', default: '0/1' },
       seed: { type: 'string' },
@@ -141,7 +155,8 @@ async function main(): Promise<void> {
   const say = (line: string): void => void process.stdout.write(`${line}\n`);
   if (values.faults) {
     const { table, missed } = await faultTable();
-    for (const line of table) say(line);
+    if (values.write) writeTable(table);
+    else for (const line of table) say(line);
     if (missed.length > 0) say(`not as expected: ${missed.join(', ')}`);
     process.exitCode = missed.length > 0 ? 1 : 0;
     return;

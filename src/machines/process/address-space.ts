@@ -40,7 +40,7 @@ export class AddressSpace implements Disposable {
     [this.#text, this.#other] = [this.#other, this.#text];
     const before = this.#known;
     const known = new Map<string, Region>();
-    this.#regions = parseMaps(this.#text.bytes, this.#text.length).map((mapping) => {
+    this.#regions = ordered(parseMaps(this.#text.bytes, this.#text.length)).map((mapping) => {
       const key = keyOf(mapping);
       const region = before.get(key) ?? classify(mapping, this.#rules);
       known.set(key, region);
@@ -67,6 +67,19 @@ export class AddressSpace implements Disposable {
     this.#text[Symbol.dispose]();
     this.#other[Symbol.dispose]();
   }
+}
+
+/**
+ * The kernel gives a long list in pieces (proc_pid_maps(5)), and between two of them a process that runs may have put
+ * another mapping where one was told of already. The first one counts; what is true is seen in the hold.
+ */
+function ordered(mappings: readonly Mapping[]): Mapping[] {
+  let end = 0;
+  return mappings.filter((mapping) => {
+    if (mapping.start < end) return false;
+    end = mapping.end;
+    return true;
+  });
 }
 
 function keyOf(mapping: Mapping): string {

@@ -38,11 +38,11 @@ export class UltrasparcMachine implements Machine {
   readonly #plan: Plan;
   readonly #processors: number;
   readonly #slots: number;
-  /** the pages as they were at first, and as they are: split or not */
   /** of each entry of the STT, the contexts in whose TSBs it may stand */
   readonly #contexts: readonly (readonly number[])[];
   /** whether any program removes memory */
   readonly #removals: boolean;
+  /** the pages as they were at first, and as they are: split or not */
   readonly #whole: readonly MappedPage[];
   #pages: readonly MappedPage[];
   #surveyed = false;
@@ -79,9 +79,15 @@ export class UltrasparcMachine implements Machine {
     this.#bus.access(Op.active, 1, 0, 0);
     if (this.#plan.variants.pages === 'split') this.#split();
     const { firstBlock, blocks, variants } = this.#plan;
-    for (let block = firstBlock; block < firstBlock + blocks; block++) {
-      const protectable = variants.arming === 'hold' || !this.#isInitial(block);
-      if (protectable && !this.#isLeftOut(block)) found.add(block, 1);
+    const isArmed = (block: number): boolean =>
+      (variants.arming === 'hold' || !this.#isInitial(block)) && !this.#isLeftOut(block);
+    for (let block = firstBlock; block < firstBlock + blocks; ) {
+      const granule = this.granule(block);
+      const end = Math.min(firstBlock + blocks, block - (block % granule) + granule);
+      const first = block;
+      while (block < end && isArmed(block)) block++;
+      if (block > first) found.add(first, block - first);
+      else block++;
     }
     return true;
   }

@@ -5,6 +5,7 @@ import {
   exceptionOf,
   faultTypeOf,
   INSTRUCTION_ACCESS_MISS,
+  type Instruction,
   type InstructionKind,
   type Program,
   swapBytes,
@@ -95,7 +96,7 @@ export interface Surroundings {
  */
 export class Processor {
   readonly number: number;
-  readonly program: Program;
+  readonly program: Program & { readonly instructions: Instruction[] };
   readonly instructionTlb: Tlb;
   readonly dataTlb: Tlb;
   observer: Observer | undefined;
@@ -106,14 +107,14 @@ export class Processor {
   readonly #bufferEntries: number;
   readonly #lineWords: number;
   readonly #kinds: InstructionKind[];
-  readonly #vaHigh: Uint32Array;
-  readonly #vaLow: Uint32Array;
-  readonly #values: Uint32Array;
+  #vaHigh: Uint32Array;
+  #vaLow: Uint32Array;
+  #values: Uint32Array;
   readonly #supervisor: boolean;
 
   constructor(around: Surroundings, offset: number, shape: ProcessorShape, number: number, program: Program) {
     this.number = number;
-    this.program = program;
+    this.program = { ...program, instructions: [...program.instructions] };
     this.#around = around;
     this.#state = around.state;
     this.#offset = offset;
@@ -130,6 +131,26 @@ export class Processor {
     this.#values = Uint32Array.from(instructions, (instruction) => instruction.value ?? 0);
     this.#supervisor = program.supervisor ?? false;
     this.#set(CONTEXT, program.context ?? 0);
+  }
+
+  /** Gives it one more instruction, after the last one. */
+  append(instruction: Instruction): void {
+    const at = this.#kinds.length;
+    if (at === this.#values.length) {
+      const [vaHigh, vaLow, values] = [this.#vaHigh, this.#vaLow, this.#values];
+      const capacity = Math.max(16, 2 * at);
+      this.#vaHigh = new Uint32Array(capacity);
+      this.#vaLow = new Uint32Array(capacity);
+      this.#values = new Uint32Array(capacity);
+      this.#vaHigh.set(vaHigh);
+      this.#vaLow.set(vaLow);
+      this.#values.set(values);
+    }
+    this.program.instructions.push(instruction);
+    this.#kinds.push(instruction.kind);
+    this.#vaHigh[at] = high(instruction.va ?? 0n);
+    this.#vaLow[at] = low(instruction.va ?? 0n);
+    this.#values[at] = instruction.value ?? 0;
   }
 
   // What the outside sees of it -------------------------------------------------------------------------------
