@@ -4,6 +4,7 @@ import { cpus, release, tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { measureScenario, type ScenarioResult } from './measure.ts';
 import { type BenchOptions, parseOptions, USAGE } from './options.ts';
+import { describeReferenceMachine, measureReferenceMachine } from './reference-machine.ts';
 import { selectScenarios } from './scenarios.ts';
 import { plotOf, tableOf } from './table.ts';
 import { stopTools } from './tools.ts';
@@ -13,6 +14,12 @@ const END = '<!-- end -->';
 const ROOT = new URL('../', import.meta.url);
 
 async function run(options: BenchOptions): Promise<void> {
+  const rates = measureReferenceMachine(options.runs);
+  if (!options.json) console.log(describeReferenceMachine(rates));
+  if (options.reference) {
+    if (options.json) console.log(JSON.stringify({ accessesPerSecond: rates }));
+    return;
+  }
   const folder = mkdtempSync(join(tmpdir(), 'livecore-bench-'));
   try {
     const results: ScenarioResult[] = [];
@@ -21,7 +28,7 @@ async function run(options: BenchOptions): Promise<void> {
     }
     if (options.json) console.log(JSON.stringify(results));
     else console.log(`${machine()}\n\n${tableOf(results)}`);
-    if (options.publish) publish(results);
+    if (options.publish) publish(results, describeReferenceMachine(rates));
   } finally {
     stopTools();
     rmSync(folder, { recursive: true, force: true });
@@ -34,13 +41,16 @@ function machine(): string {
   return `${cpus().length} x ${cpu?.model}, ${memory} GiB, Linux ${release()}, Node ${process.version}`;
 }
 
-function publish(results: readonly ScenarioResult[]): void {
+function publish(results: readonly ScenarioResult[], reference: string): void {
   const file = new URL('docs/performance.md', ROOT);
   const text = readFileSync(file, 'utf8');
   const [before, rest] = text.split(BEGIN);
   const after = rest?.split(END)[1];
   if (before === undefined || after === undefined) throw new Error(`${file.pathname} has lost its markers`);
-  writeFileSync(file, `${before}${BEGIN}\n${machine()}\n\n${tableOf(results)}\n${END}${after}`);
+  writeFileSync(
+    file,
+    `${before}${BEGIN}\n${machine()}\n\n${tableOf(results)}\n\n${reference}\n${END}${after}`,
+  );
   writeFileSync(new URL('docs/performance.svg', ROOT), plotOf(results));
 }
 

@@ -9,15 +9,18 @@ export interface BenchOptions {
   /** every load with one and eight threads at every size */
   readonly all: boolean;
   readonly quick: boolean;
+  /** the simulated computer alone */
+  readonly reference: boolean;
   /** the results as JSON on stdout, in place of the tables */
   readonly json: boolean;
   /** the tables and the plot go to docs/ */
   readonly publish: boolean;
 }
 
-export const USAGE = `npm run bench -- [--quick] [--all] [--sizes 256MiB,1GiB] [--runs N] [--json]
+export const USAGE = `npm run bench -- [--quick] [--reference] [--all] [--sizes 256MiB,1GiB] [--runs N] [--json]
 
   --quick   256 MiB, 3 runs, two loads: a minute
+  --reference  the simulated computer alone: its accesses a second
   --all     every load with 1 and 8 threads at every size, in place of the selection
   --sizes   sizes of the target's memory
   --runs    runs of each measurement, 7 by default; the tables show medians
@@ -35,6 +38,7 @@ export function parseOptions(args: string[]): BenchOptions | 'help' {
     options: {
       quick: { type: 'boolean', default: false },
       all: { type: 'boolean', default: false },
+      reference: { type: 'boolean', default: false },
       json: { type: 'boolean', default: false },
       help: { type: 'boolean', short: 'h', default: false },
       sizes: { type: 'string' },
@@ -42,7 +46,7 @@ export function parseOptions(args: string[]): BenchOptions | 'help' {
     },
   });
   if (values.help) return 'help';
-  const { quick, all, json } = values;
+  const { quick, all, reference, json } = values;
   const runs = values.runs === undefined ? (quick ? 3 : PUBLISHED_RUNS) : Number(values.runs);
   if (!Number.isSafeInteger(runs) || runs < 1) throw new Error(`--runs wants a number, not ${values.runs}`);
   const given = values.sizes?.split(',').map((text) => parseSize(text.trim()) / MIB);
@@ -54,6 +58,7 @@ export function parseOptions(args: string[]): BenchOptions | 'help' {
     runs,
     all,
     quick,
+    reference,
     json,
     publish: !quick && given === undefined && runs >= PUBLISHED_RUNS,
   };

@@ -74,6 +74,41 @@ function blockLines(shown: Demonstration, frame: Frame, wide: boolean): Line[] {
   return lines;
 }
 
+/** A frame as plain data, for programs. */
+export function recordOf(shown: Demonstration, index: number): Record<string, unknown> {
+  const { step, what, why, block: about, words } = shown.frames[index]!;
+  const { computer } = shown;
+  computer.state.words.set(words);
+  const { plan, memory, places, state, processors, bridge } = computer;
+  const blocks = Array.from({ length: plan.blocks }, (_, at) => {
+    const block = plan.firstBlock + at;
+    const bit = block - (plan.firstBlock - (plan.firstBlock % 32));
+    return {
+      block,
+      holds: plan.contents[at],
+      memory: hex(memory.read(block, 0)),
+      write: mayWrite(shown, block)[0],
+      copied: (state.words[places.map + (bit >>> 5)]! & (1 << (bit & 31))) !== 0,
+      snapshot: hex(storedContent(computer, block)?.[0] ?? 0),
+    };
+  });
+  return {
+    index,
+    step,
+    what,
+    why,
+    block: about,
+    blocks,
+    processors: processors.map((one) => ({
+      number: one.number,
+      stopped: one.stopped,
+      waitsFor: one.waitsFor,
+      buffered: one.buffered,
+    })),
+    devices: [...bridge.devices.keys()].map((slot) => ({ slot, open: bridge.isOpen(slot) === 1 })),
+  };
+}
+
 function placeOf({ computer }: Demonstration, block: number): number {
   return computer.places.storage + (block - computer.plan.firstBlock) * computer.plan.wordsPerBlock;
 }
@@ -95,7 +130,7 @@ function mayWrite({ computer }: Demonstration, block: number): [string, Style] {
 
 function processorLines({ computer }: Demonstration, wide: boolean): Line[] {
   const { processors, bridge, state } = computer;
-  const lines = processors.map((one): Line => {
+  const lines = processors.flatMap((one): Line[] => {
     const next = one.program.instructions[one.pc];
     const doing = next === undefined ? 'done' : `${next.kind} ${next.va?.toString(16) ?? ''}`;
     const waits = one.waitsFor >= 0 ? `waits for block ${one.waitsFor}` : one.stopped ? 'stopped' : 'runs';
@@ -104,12 +139,13 @@ function processorLines({ computer }: Demonstration, wide: boolean): Line[] {
       tlb += ` ${state.words[at + 1]!.toString(16)}${(state.words[at + 4]! & W) !== 0 ? ':W' : ':-'}`;
     });
     const style = one.waitsFor >= 0 || one.stopped ? 'bad' : 'good';
-    const rest = wide ? `  buffered ${one.buffered}  TLB${tlb}` : '';
-    return [
+    const rest = `${one.buffered} buffered  TLB${tlb}`;
+    const line: Line = [
       [`processor ${one.number} `, 'plain'],
       [waits.padEnd(18), style],
-      [` ${doing.padEnd(14)}${rest}`, 'plain'],
+      [` ${doing.padEnd(14)}${wide ? `  ${rest}` : ''}`, 'plain'],
     ];
+    return wide ? [line] : [line, [[`            ${rest}`, 'dim']]];
   });
   for (const slot of bridge.devices.keys()) {
     const open = bridge.isOpen(slot) === 1;

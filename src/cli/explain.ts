@@ -5,6 +5,7 @@ import type { Command } from 'commander';
 import { LivecoreError } from '../errors.ts';
 import type { Demonstration } from '../machines/ultrasparc/demonstration.ts';
 import type { Context } from './context.ts';
+import { play } from './explain-player.ts';
 import { addExamples } from './help.ts';
 
 interface Flags {
@@ -15,7 +16,6 @@ interface Flags {
   readonly json?: true;
 }
 
-const FRAME_MS = 900;
 const NARROW = 72;
 const WIDE = 110;
 
@@ -51,34 +51,43 @@ async function run(flags: Flags, { voice }: Context): Promise<void> {
   }
   const { demonstrate } = await import('../machines/ultrasparc/demonstration.ts');
   const { parseVariant } = await import('../machines/ultrasparc/variants.ts');
-  const { asSvg, asText, pictureOf } = await import('./explain-picture.ts');
+  const { asSvg, asText, pictureOf, recordOf } = await import('./explain-picture.ts');
   const shown = demonstrate(Object.assign({}, ...flags.variant.map(parseVariant)), seed);
   if (shown.failure !== undefined) throw new LivecoreError('INVARIANT', shown.failure);
   if (flags.svg !== undefined) {
-    await mkdir(flags.svg, { recursive: true });
-    for (const index of shown.frames.keys()) {
-      const name = `frame-${String(index + 1).padStart(3, '0')}.svg`;
-      await writeFile(join(flags.svg, name), asSvg(pictureOf(shown, index, WIDE)));
-    }
+    await writePictures(flags.svg, shown.frames.length, (index) => asSvg(pictureOf(shown, index, WIDE)));
     voice.say(`${shown.frames.length} pictures in ${flags.svg}`);
   } else if (flags.json === true) {
-    for (const [index, { step, what, why, block }] of shown.frames.entries()) {
-      voice.record({ type: 'frame', ...{ index, step, what, why, block } });
-    }
+    for (const index of shown.frames.keys()) voice.record({ type: 'frame', ...recordOf(shown, index) });
     voice.record({ type: 'summary', ...{ frames: shown.frames.length, seed } });
   } else if (process.stdin.isTTY && process.stdout.isTTY) {
     const coloured = process.env['NO_COLOR'] === undefined;
-    const draw = (index: number): void => {
-      const columns = process.stdout.columns;
-      const text = asText(pictureOf(shown, index, columns), coloured, columns);
-      voice.data(
-        `\u001b[H\u001b[2J${text}\n\nspace: play or pause   arrows: one back, one forward   q: quit`,
-      );
-    };
-    await play(shown, draw, flags.step !== true);
+    const pictureAt = (index: number, columns: number): string =>
+      asText(pictureOf(shown, index, columns), coloured, columns);
+    await play(shown.frames.length, pictureAt, flags.step !== true);
   } else {
     for (const text of plainly(shown, (index) => asText(pictureOf(shown, index, NARROW), false, NARROW)))
       voice.data(text);
+  }
+}
+
+async function writePictures(
+  folder: string,
+  count: number,
+  pictureAt: (index: number) => string,
+): Promise<void> {
+  try {
+    await mkdir(folder, { recursive: true });
+    for (let index = 0; index < count; index++) {
+      const name = `frame-${String(index + 1).padStart(3, '0')}.svg`;
+      await writeFile(join(folder, name), pictureAt(index));
+    }
+  } catch (error) {
+    const { message } = error as Error;
+    throw new LivecoreError('OUTPUT', `--svg ${folder}: ${message}`, {
+      path: folder,
+      cure: 'name a folder that can be written to',
+    });
   }
 }
 
@@ -89,38 +98,5 @@ function* plainly(shown: Demonstration, pictureAt: (index: number) => string): G
     if (frame.step !== step && !(step === 'S6' && frame.step === 'S5')) yield `\n${pictureAt(index)}\n`;
     else yield `${frame.step}  ${frame.what} ${frame.why}`;
     step = frame.step;
-  }
-}
-
-/** Plays on a terminal until the end is reached and left, or q. */
-async function play(shown: Demonstration, draw: (index: number) => void, playing: boolean): Promise<void> {
-  let index = 0;
-  let runs = playing;
-  const { promise, resolve } = Promise.withResolvers<void>();
-  const go = (by: number): void => {
-    index = Math.max(0, Math.min(shown.frames.length - 1, index + by));
-    draw(index);
-  };
-  const timer = setInterval(() => {
-    if (runs) go(1);
-  }, FRAME_MS);
-  const onKey = (key: Buffer): void => {
-    const text = key.toString('latin1');
-    if (text === 'q' || text === '\u0003') resolve();
-    else if (text === ' ') runs = !runs;
-    else if (text === '\u001b[D' || text === 'p') go(-1);
-    else if (text === '\u001b[C' || text === 'n' || text === '\r') go(1);
-    if (text !== ' ') runs = false;
-  };
-  process.stdin.setRawMode(true);
-  process.stdin.on('data', onKey);
-  draw(0);
-  try {
-    await promise;
-  } finally {
-    clearInterval(timer);
-    process.stdin.off('data', onKey);
-    process.stdin.setRawMode(false);
-    process.stdin.pause();
   }
 }

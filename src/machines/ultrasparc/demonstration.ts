@@ -28,6 +28,19 @@ export interface Demonstration {
   readonly failure: string | undefined;
 }
 
+/** For who knows what a page is, and no more. */
+const INTRODUCTION: readonly (readonly [what: string, why: string])[] = [
+  [
+    'Two processors and a device write to memory, all the time. A row is a block of it, with the first word that it holds.',
+    'A copy of all of it takes a while. If it were simply copied meanwhile, its end would be younger than its beginning: a mixture of many moments, and no moment at all. And nobody wants to stop for so long.',
+  ],
+  [
+    'So they write on, but each block is copied just before its first write.',
+    'A page can be written while its bit W is set. Without it a write traps: whoever wants to write waits, the block is copied to the snapshot storage, W is set again, and the write goes on. [x] says that a block is copied, so that it is done once.',
+  ],
+  ['No snapshot runs yet: writes go to memory, and nobody waits.', 'Watch what changes from here on.'],
+];
+
 const PAGE = 0x2000n;
 const LARGE_AT = 8;
 
@@ -80,6 +93,7 @@ class Narrator implements Observer {
   #step: FigureStep = 'S1';
   #serving = false;
   #demapped = 0;
+  readonly #stored = new Set<number>();
 
   constructor(computer: Computer, seed: number) {
     this.#computer = computer;
@@ -97,11 +111,7 @@ class Narrator implements Observer {
 
   run(): Demonstration {
     const snapshot = snapshotOf(this.#bus);
-    this.#say(
-      'The computer runs: two processors write to memory, a device does DMA.',
-      'No snapshot yet.',
-      -1,
-    );
+    for (const [what, why] of INTRODUCTION) this.#say(what, why, -1);
     for (let serving = true; snapshot.phase !== 'ended'; serving = !serving) {
       this.#serving = serving && snapshot.phase === 'copy';
       if (snapshot.phase === 'copy') this.#step = serving ? 'S5' : 'S6';
@@ -113,7 +123,9 @@ class Narrator implements Observer {
     while (this.#anybody());
     this.#say(
       'Every copied indication is set: the snapshot is done.',
-      'Its storage holds memory as it was at T0, though memory has changed since.',
+      'Its storage holds memory as it was at T0, all of it, though memory has changed since: compare the columns. Nobody ' +
+        'waited longer than for the copy of one block, and the moment in which all stood still had the same length ' +
+        'however large memory is.',
       -1,
     );
     return { computer: this.#computer, frames: this.#frames, failure: snapshot.failure?.message };
@@ -125,11 +137,20 @@ class Narrator implements Observer {
     const { tables, processors } = this.#computer;
     switch (op) {
       case Op.active:
-        if (a === 1) this.#say('The snapshot program is started.', 'By a user, or by an event.', -1);
+        if (a === 1)
+          this.#say(
+            'The snapshot program is started.',
+            'By a user, or by an event. It runs beside the others, on a processor like they do.',
+            -1,
+          );
         break;
       case Op.stop:
         this.#step = 'S2';
-        this.#say(`Processor ${a} is asked to stop.`, 'While T0 is being fixed nobody may write.', -1);
+        this.#say(
+          `Processor ${a} is asked to stop.`,
+          'All stand still at once for a moment: the only one in which nobody writes, and that is what makes T0 one instant.',
+          -1,
+        );
         break;
       case Op.slotClose:
         this.#say(
@@ -142,11 +163,15 @@ class Narrator implements Observer {
         const block = tables.pageNumber(a);
         if ((b & SAVED_W) !== 0) {
           if (this.#step === 'S1') this.#step = 'S2';
-          this.#say(`W is cleared for a page of block ${block}.`, 'From now on a write to it traps.', block);
+          this.#say(
+            `W is cleared for a page of block ${block}.`,
+            'From now on a write to it traps, before anything of it lands. Every page of a block is meant, or the write takes the other way.',
+            block,
+          );
         } else {
           this.#say(
             `W is set again for a page of block ${block}.`,
-            'Its content is safe: it may be written.',
+            'Its content of T0 is safe: it may be written, and traps no more.',
             block,
           );
         }
@@ -163,33 +188,43 @@ class Narrator implements Observer {
         this.#step = 'S3';
         this.#say(
           'T0: this is the memory that the snapshot will show.',
-          'Nobody can write, so it is one instant.',
+          'Nobody can write, so it is one instant. What follows only has to see that no block is written before it is copied.',
           -1,
         );
         break;
       case Op.mapWrite:
         this.#say(
           'The copy map: a copied indication is set.',
-          'Only after the copy is whole, so that it can be relied on.',
+          'Only after the copy is whole. The other way round, whoever looked in between would take half a copy for a whole one.',
           -1,
         );
         break;
       case Op.go:
         this.#step = 'S4';
         if (processors[a] !== undefined)
-          this.#say(`Processor ${a} goes on.`, 'This is all that it has waited.', -1);
+          this.#say(
+            `Processor ${a} goes on.`,
+            'It stood still for what could not wait, however large memory is. All else is copied while it runs.',
+            -1,
+          );
         break;
       default:
     }
   }
 
   stored(block: number): void {
+    this.#stored.add(block);
     const because = this.#serving
-      ? 'A processor waits to write it: its content of T0 is saved first.'
+      ? 'A processor waits to write it. Its content of T0 is saved first, then the write goes on.'
       : this.#step === 'S6'
-        ? 'In the background, one after the other, what nobody has written yet.'
-        : 'It can not wait: the kernel, or what DMA may write.';
+        ? 'In the background, one after the other, what nobody wants to write. So it comes to an end.'
+        : 'It can not wait: the snapshot program itself needs to write it, or a device writes it past all protection.';
     this.#say(`Block ${block} is copied to the snapshot storage.`, because, block);
+  }
+
+  /** Whether a block is in the snapshot already. */
+  #kept(block: number): boolean {
+    return this.#stored.has(block);
   }
 
   // What the others do ----------------------------------------------------------------------------------------------
@@ -197,7 +232,9 @@ class Narrator implements Observer {
   processorWrote(processor: number, block: number): void {
     this.#say(
       `A store of processor ${processor} reaches block ${block}.`,
-      'The page is writable: nothing is in its way.',
+      this.#kept(block)
+        ? 'Memory changes, the snapshot does not: it has the block already.'
+        : 'The page is writable: nothing is in its way.',
       block,
     );
   }
@@ -229,7 +266,11 @@ class Narrator implements Observer {
       this.#computer.act(actor);
       if (processor?.phase === Phase.protection) {
         const what = `Processor ${processor.number} wants to write and may not: data_access_protection.`;
-        this.#say(what, 'W is cleared. The trap leads into the snapshot program.', -1);
+        this.#say(
+          what,
+          'W is cleared. The trap leads into the snapshot program, and the processor waits until the block is copied.',
+          processor.waitsFor,
+        );
       }
       return true;
     }
