@@ -14,7 +14,8 @@ export function checkPrograms(checks: Checks): void {
     const taken = await take(subject);
     assertTrue(subject, taken);
     const { traps, early } = taken.snapshot.statistics;
-    assert.deepEqual({ traps, early }, { traps: 0, early: 0 });
+    // Of a real process somebody may wake and write to a stack.
+    if (subject.knowsAll) assert.deepEqual({ traps, early }, { traps: 0, early: 0 });
     await assertLetGo(subject);
     return taken.snapshot.captured.blocks;
   });

@@ -29,8 +29,11 @@ export type Act =
   /** a writer falls asleep where nothing can stop it; or it wakes */
   | { readonly kind: 'stick' | 'unstick'; readonly writer: number };
 
-/** What a machine may lack; a test that needs it says so and is skipped with the machine's reason. */
-export type Ability = Act['kind'] | 'liveArming' | 'granules';
+/**
+ * What a machine may lack; a test that needs it says so and is skipped with the machine's reason. `lockstep`: its program
+ * does what it is told before the next step, and nothing else.
+ */
+export type Ability = Act['kind'] | 'liveArming' | 'heldArming' | 'lockstep' | 'granules';
 
 export interface SubjectOptions {
   /** seeds everything that the subject itself chooses */

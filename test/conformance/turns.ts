@@ -33,7 +33,7 @@ export function checkArming(checks: Checks): void {
     },
   );
 
-  checks.check('a machine that is armed in the hold notes nothing', [], async () => {
+  checks.check('a machine that is armed in the hold notes nothing', ['heldArming'], async () => {
     await using subject = await checks.create(2, { liveArming: false });
     const taken = await take(subject, { acts: checks.busy(2, STORES) });
     assertTrue(subject, taken);
@@ -159,7 +159,7 @@ export function checkMemoryThatComesAndGoes(checks: Checks): void {
 
   checks.check(
     'memory that is removed without a pause while arming ends the snapshot',
-    ['remove'],
+    ['remove', 'lockstep'],
     async () => {
       await using subject = await checks.create(10);
       const acts = ({ snapshot }: Turn): Act[] =>
@@ -212,7 +212,7 @@ export function checkStorage(checks: Checks): void {
     await assertLetGo(subject);
   });
 
-  checks.check('while the sweep waits for room, traps have their reserve', [], async () => {
+  checks.check('while the sweep waits for room, traps have their reserve', ['lockstep'], async () => {
     await using subject = await checks.create(7, { storage: roomFor(9) });
     const free: number[] = [];
     const acts = ({ last }: Turn): Act[] => {

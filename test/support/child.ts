@@ -32,6 +32,8 @@ export interface Child<Ready = Record<string, unknown>> {
   readonly running: boolean;
   /** sends one command and returns its answer; rejects when the process ends or stays silent */
   ask<Answer = Record<string, unknown>>(command: string): Promise<Answer>;
+  /** sends a command that is not answered */
+  tell(command: string): void;
   /** sends "quit", returns the final report, and asserts that the process ended with status 0 */
   quit<Answer = Record<string, unknown>>(): Promise<Answer>;
   kill(signal: NodeJS.Signals): void;
@@ -109,6 +111,10 @@ class Speaker implements Child<unknown> {
   async ask<Answer>(command: string): Promise<Answer> {
     this.#child.stdin!.write(`${command}\n`);
     return JSON.parse(await this.nextLine(this.#answerTimeoutMs, `an answer to "${command}"`)) as Answer;
+  }
+
+  tell(command: string): void {
+    this.#child.stdin!.write(`${command}\n`);
   }
 
   async quit<Answer>(): Promise<Answer> {

@@ -19,10 +19,13 @@ import { PAGE_BYTES } from './pages.ts';
 interface Removal {
   readonly first: number;
   readonly count: number;
+  /** the engine knows of it */
+  told: boolean;
   acknowledged: boolean;
 }
 
 const FAULTS_AT_ONCE = 64;
+const LOOKED_AT_EACH = 16;
 /** advice that is told as a removal (mm/madvise.c: userfaultfd_remove) */
 const REMOVING: ReadonlySet<number> = new Set([MADV_DONTNEED, MADV_FREE, MADV_REMOVE, MADV_DONTNEED_LOCKED]);
 
@@ -53,6 +56,8 @@ export class TrapQueue {
   take(traps: TrapBatch, timeoutNs: number, granule: (block: number) => number): void {
     traps.length = 0;
     while (this.#stash.length > 0) addFault(traps, this.#stash.pop()!, granule);
+    if (this.#isAcknowledged) this.#letGo();
+    this.#tell(traps);
     // An event that waits keeps the descriptor readable: no use in sleeping on it.
     const timeout = traps.length > 0 || this.#removals.length > 0 ? 0 : timeoutNs;
     if (this.#poll.wait(timeout) <= 0) return;
@@ -66,10 +71,49 @@ export class TrapQueue {
     for (const removal of this.#removals) {
       if (removal.first === first && removal.count === count) removal.acknowledged = true;
     }
-    if (!this.#removals.every((removal) => removal.acknowledged)) return;
-    const events = Math.max(1, this.#removals.length);
-    this.#removals.length = 0;
-    for (let event = 0; event < events; event++) if (!this.#readEvent()) return;
+    if (this.#removals.length === 0) this.#readEvent();
+    else if (this.#isAcknowledged) this.#letGo();
+  }
+
+  get #isAcknowledged(): boolean {
+    return this.#removals.length > 0 && this.#removals.every((removal) => removal.acknowledged);
+  }
+
+  /**
+   * Reads the events of those whose ranges are copied. The newest event comes first (fs/userfaultfd.c adds it at the head), so
+   * before any is read, everybody who has sent one by now has to be known: who has come since is told first.
+   * Who comes in this very moment is let go uncopied, and what they destroy is found unprotected and listed as lost.
+   */
+  #letGo(): void {
+    while (this.#removals.length > 0) {
+      const known = this.#removals.length;
+      const waiting = this.#findRemovals();
+      if (this.#removals.length > known) return;
+      // Who has gone on before, by an event of another range, is not waited for.
+      this.#keep(({ first, count }) => waiting.some((one) => one.first === first && one.count === count));
+      // A look takes 20 us a thread: with many, all that were seen are read at once.
+      const events =
+        waiting.length > LOOKED_AT_EACH ? this.#removals.length : Math.min(1, this.#removals.length);
+      for (let event = 0; event < events; event++) if (!this.#readEvent() || !this.#letGoOne()) return;
+    }
+  }
+
+  /** Forgets the removal that the event was of; false where it was of none that is known. */
+  #letGoOne(): boolean {
+    const first = this.#userfaultfd.rangeStart(0) / PAGE_BYTES;
+    const exact = this.#removals.findIndex((each) => each.first === first);
+    // Of a call across mappings each has an event of its own.
+    const index =
+      exact >= 0
+        ? exact
+        : this.#removals.findIndex((each) => first > each.first && first < each.first + each.count);
+    if (index >= 0) this.#removals.splice(index, 1);
+    return index >= 0;
+  }
+
+  #keep(stays: (removal: Removal) => boolean): void {
+    for (let index = this.#removals.length - 1; index >= 0; index--)
+      if (!stays(this.#removals[index]!)) this.#removals.splice(index, 1);
   }
 
   /** Reads everything that waits: faults are kept for the next take, events let their senders go on. Returns how many. */
@@ -102,14 +146,31 @@ export class TrapQueue {
 
   /** An event waits: finds who is about to destroy what. */
   #takeRemovals(traps: TrapBatch): void {
+    // Nobody of ours: another process advises (process_madvise). The range can't be known without reading.
+    if (this.#findRemovals().length === 0) this.#readEvent();
+    this.#tell(traps);
+  }
+
+  /** All who are about to destroy something now; who was not known is known from here on. */
+  #findRemovals(): Removal[] {
+    const waiting: Removal[] = [];
     for (const tid of taskIds(this.#pid)) {
       const range = removalOf(this.#pid, tid);
-      if (range === undefined || this.#removals.some((other) => other.first === range.first)) continue;
-      this.#removals.push(range);
-      traps.add(range.first, range.count, 'remove');
+      if (range === undefined) continue;
+      waiting.push(range);
+      if (!this.#removals.some(({ first, count }) => first === range.first && count === range.count))
+        this.#removals.push(range);
     }
-    // Nobody of ours: another process advises (process_madvise). The range can't be known without reading.
-    if (this.#removals.length === 0) this.#readEvent();
+    return waiting;
+  }
+
+  /** Tells of those who have not been told of. */
+  #tell(traps: TrapBatch): void {
+    for (const removal of this.#removals) {
+      if (removal.told || traps.length === traps.capacity) continue;
+      removal.told = true;
+      traps.add(removal.first, removal.count, 'remove');
+    }
   }
 
   /** Reads one event; faults that come first are kept. False when none is there (any more). */
@@ -127,16 +188,25 @@ function addFault(traps: TrapBatch, block: number, granule: (block: number) => n
   traps.add(block - (block % count), count, 'write');
 }
 
-/** The range of the madvise(2) that a thread is in, if it is in one: proc_pid_syscall(5). */
+/**
+ * The range of the madvise(2) in which a thread waits for its event to be read: proc_pid_syscall(5), and proc_pid_wchan(5) to
+ * tell it from one that has been let on and destroys at this moment. Without symbols the kernel does not say ("0").
+ */
 function removalOf(pid: number, tid: number): Removal | undefined {
-  let text: string;
-  try {
-    text = readProcText(`/proc/${pid}/task/${tid}/syscall`);
-  } catch {
-    return undefined;
-  }
-  const [call, start, length, advice] = text.split(' ');
+  const task = `/proc/${pid}/task/${tid}`;
+  const [call, start, length, advice] = readIfThere(`${task}/syscall`).split(' ');
   if (Number(call) !== SYS_madvise || !REMOVING.has(Number(advice))) return undefined;
+  const place = readIfThere(`${task}/wchan`);
+  if (place !== '0' && !place.startsWith('userfaultfd_')) return undefined;
   const first = Math.floor(Number(start) / PAGE_BYTES);
-  return { first, count: Math.ceil(Number(length) / PAGE_BYTES), acknowledged: false };
+  const count = Math.ceil(Number(length) / PAGE_BYTES);
+  return { first, count, told: false, acknowledged: false };
+}
+
+function readIfThere(path: string): string {
+  try {
+    return readProcText(path);
+  } catch {
+    return '';
+  }
 }
