@@ -1,9 +1,10 @@
 /* oxlint-disable no-control-regex -- what a terminal is sent */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { demonstrate } from '../machines/ultrasparc/demonstration.ts';
-import { CHOICES } from '../machines/ultrasparc/variants.ts';
-import { asSvg, asText, pictureOf } from './explain-picture.ts';
+import { demonstrate, type Frame } from '../machines/ultrasparc/demonstration.ts';
+import { CHOICES, type Variants } from '../machines/ultrasparc/variants.ts';
+import { readingMs } from './explain.ts';
+import { asSvg, asText, pictureOf, WIDE } from './explain-picture.ts';
 
 test('a demonstration goes through S1 to S7, under every choice and any seed', () => {
   for (const [name, choices] of Object.entries(CHOICES)) {
@@ -37,32 +38,121 @@ test('the same seed gives the same order, another one another', () => {
   assert.notDeepEqual(said(1), said(2));
 });
 
-test('the picture fits narrow and wide terminals, and says without colours what it says with them', () => {
-  const shown = demonstrate({}, 1);
-  for (const columns of [40, 72, 120]) {
-    for (const index of shown.frames.keys()) {
-      const picture = pictureOf(shown, index, columns);
-      const plain = asText(picture, false, columns);
-      for (const line of plain.split('\n')) assert.ok(line.length <= columns, line);
-      const coloured = asText(picture, true, columns);
-      // biome-ignore lint/suspicious/noControlCharactersInRegex: it is what a terminal is sent
-      assert.equal(coloured.replaceAll(/\u001b\[[0-9;]*m/g, '').replaceAll(/ +$/gm, ''), plain);
+test('the picture fits narrow, wide and low terminals, and says without colours what it says with them', () => {
+  for (const shown of [demonstrate({}, 1), demonstrate({ pages: 'whole', dma: 'mark' }, 2)]) {
+    for (const [columns, rows] of [
+      [40, Infinity],
+      [60, 28],
+      [80, 22],
+      [WIDE, 20],
+      [140, 38],
+    ] as const) {
+      for (const index of shown.frames.keys()) {
+        const picture = pictureOf(shown, index, columns, rows);
+        const plain = asText(picture, false, columns);
+        assert.ok(picture.length <= rows, `${picture.length} rows:\n${plain}`);
+        for (const line of picture)
+          assert.ok(
+            line
+              .map(([text]) => text)
+              .join('')
+              .trimEnd().length <= columns,
+            plain,
+          );
+        const coloured = asText(picture, true, columns);
+        assert.notEqual(coloured, plain);
+        // biome-ignore lint/suspicious/noControlCharactersInRegex: it is what a terminal is sent
+        assert.equal(coloured.replaceAll(/\u001b\[[0-9;]*m/g, '').replaceAll(/ +$/gm, ''), plain);
+        const { what, why, block } = shown.frames[index]!;
+        assert.ok(plain.replaceAll(/\s+/g, ' ').includes(`${what} ${why}`), 'all that is said');
+        if (block >= 0) assert.match(plain, new RegExp(`^> +${block} `, 'm'), 'the block that it is about');
+      }
     }
+  }
+});
+
+test('processors, TLBs, storage buffers, copy map, both storages and slots are in the picture', () => {
+  const shown = demonstrate({}, 1);
+  const trap = shown.frames.findIndex(({ what }) => /Processor 0 wants to write to block 4/.test(what));
+  for (const columns of [60, 80, 140]) {
+    const before = asText(pictureOf(shown, trap, columns), false, columns);
+    assert.match(before, /\[S5 trap\]/);
+    assert.match(
+      before,
+      /^> {5}4 application {7}10050000 .* traps {3}\[ \] {4}-$|^> {5}4 .*traps {3}\[ \] {4}-/m,
+    );
+    assert.match(before, /processor 0 {2}waits for 4 +store: block 4/);
+    const last = asText(pictureOf(shown, shown.frames.length - 1, columns), false, columns);
+    assert.match(
+      last,
+      /^ {6}4 application {7}000000a3 .*\* {2}W {7}\[x\] {4}10050000|^ {6}4 .*000000a3\* {2}W {7}\[x\] {4}10050000/m,
+    );
+    assert.match(last, /buffer 0 {2}TLB 4:W 5:W 7:W 6:W/);
+    assert.match(last, /copy map .*\[ \] {4}left out/);
+    assert.match(last, /device 0 {5}slot open {6}DMA: 3/);
   }
 });
 
 test('going back shows what was shown', () => {
   const shown = demonstrate({}, 3);
-  const forward = [...shown.frames.keys()].map((index) => asText(pictureOf(shown, index, 110), false, 110));
-  for (let index = shown.frames.length - 1; index >= 0; index--) {
-    assert.equal(asText(pictureOf(shown, index, 110), false, 110), forward[index]);
-  }
+  const at = (index: number): string => asText(pictureOf(shown, index, WIDE), false, WIDE);
+  const forward = [...shown.frames.keys()].map(at);
+  for (let index = shown.frames.length - 1; index >= 0; index--) assert.equal(at(index), forward[index]);
   assert.match(forward.at(-1)!, /\[S7/);
 });
 
-test('SVG holds the text of the same picture', () => {
-  const shown = demonstrate({}, 1);
-  const svg = asSvg(pictureOf(shown, 20, 110));
-  assert.match(svg, /^<svg xmlns/);
-  assert.ok(svg.includes(shown.frames[20]!.what.replaceAll('&', '&amp;')));
+test('the last words tell how it came out: each block is compared with memory at T0', () => {
+  const last = (variants: Partial<Variants>, seed: number): Frame =>
+    demonstrate(variants, seed).frames.at(-1)!;
+  assert.match(last({}, 1).why, /Left out on purpose: block 3\./);
+  assert.doesNotMatch(last({ map: 'separate' }, 1).why, /Left out|unreliable/);
+  assert.match(last({ dma: 'exclude' }, 1).why, /Left out on purpose: block 3, 9\./);
+  assert.match(last({ dma: 'mark' }, 3).why, /Listed as unreliable: block 9\./);
+  const risk = Array.from({ length: 8 }, (_, seed) => last({ dma: 'risk' }, seed));
+  const wrong = risk.filter(({ what }) => /block 9 in the snapshot is not as it was at T0/.test(what));
+  assert.ok(wrong.length > 0 && wrong.length < risk.length, 'some orders show why it is a risk');
+  for (const frame of risk) assert.match(frame.what + frame.why, /not as it was at T0|that was luck/);
 });
+
+test('it can be read while it plays, and takes two minutes or little more', () => {
+  const { frames } = demonstrate({}, 1);
+  const totalMs = frames.reduce((sum, frame) => sum + readingMs(frame), 0);
+  assert.ok(totalMs > 100_000 && totalMs < 150_000, `${totalMs} ms`);
+});
+
+test('SVG is well-formed XML that holds the text of the same picture', () => {
+  const shown = demonstrate({}, 1);
+  for (const index of shown.frames.keys()) {
+    const picture = pictureOf(shown, index, WIDE);
+    const texts = textsOf(asSvg(picture));
+    assert.deepEqual(
+      texts,
+      picture.map((line) => line.map(([text]) => text).join('')),
+    );
+  }
+  assert.deepEqual(textsOf(asSvg([[['a < b & "c" > d', 'title']]])), ['a < b & "c" > d']);
+});
+
+/** The content of each text element; fails where the XML is not well-formed: tags in pairs, nothing unescaped. */
+function textsOf(xml: string): string[] {
+  const texts: string[] = [];
+  const open: string[] = [];
+  for (const [piece] of xml.matchAll(/<[^>]*>|[^<]+|</g)) {
+    const tag = /^<(\/?)([a-z]+)((?: [a-zA-Z:-]+="[^"<&]*")*)(\/?)>$/.exec(piece);
+    if (tag === null) {
+      assert.doesNotMatch(piece, /<|>|&(?!(?:amp|lt|gt);)/, piece);
+      const text = piece.replaceAll('&lt;', '<').replaceAll('&gt;', '>').replaceAll('&amp;', '&');
+      if (open.includes('text')) texts.push(`${texts.pop()}${text}`);
+      else assert.equal(text, '\n', 'text outside of elements');
+      continue;
+    }
+    const [, closes, name, attributes, alone] = tag;
+    const names = [...attributes!.matchAll(/ ([a-zA-Z:-]+)=/g)].map((match) => match[1]);
+    assert.equal(new Set(names).size, names.length, piece);
+    if (closes === '/') assert.equal(open.pop(), name);
+    else if (alone !== '/') open.push(name!);
+    if (closes === '' && name === 'text') texts.push('');
+  }
+  assert.deepEqual(open, []);
+  return texts;
+}

@@ -1,8 +1,8 @@
 /** Draws one moment of the reference machine: as lines of styled text, from which the terminal and SVG are made. */
 import { styleText } from 'node:util';
 import type { Demonstration, Frame } from '../machines/ultrasparc/demonstration.ts';
-import { storedContent } from '../machines/ultrasparc/storage.ts';
-import { SAVED_W, V, W } from '../machines/ultrasparc/tte.ts';
+import { type BlockView, blocksOf, type ProcessorView, processorsOf, slotsOf } from './explain-view.ts';
+import { wrap } from './format.ts';
 
 /** What a piece of text means; how that looks is the medium's. */
 export type Style = 'plain' | 'dim' | 'title' | 'good' | 'bad' | 'new';
@@ -10,167 +10,148 @@ export type Line = readonly (readonly [text: string, style: Style])[];
 
 const STEPS = {
   S1: 'start',
-  S2: 'hold, W := 0',
-  S3: 'copy first',
-  S4: 'W := 1, mark',
-  S5: 'trap: copy',
+  S2: 'hold',
+  S3: 'first copies',
+  S4: 'go on',
+  S5: 'trap',
   S6: 'sweep',
   S7: 'all copied?',
 } as const;
-const WIDE = 96;
+/** from here on what a block holds has room */
+const ROOMY = 60;
+/** from here on the processors stand beside the blocks */
+export const WIDE = 126;
+const BLOCKS_COLUMNS = 80;
+/** from here on a processor takes one line */
+const ONE_LINE = 80;
+/** what the table shows at least, however low the terminal */
+const FEWEST_BLOCKS = 3;
 
-/** The picture of a frame, for so many columns. */
-export function pictureOf(shown: Demonstration, index: number, columns: number): Line[] {
+/** The picture of a frame, for so many columns and at most so many rows. */
+export function pictureOf(
+  shown: Demonstration,
+  index: number,
+  columns: number,
+  rows: number = Infinity,
+): Line[] {
   const frame = shown.frames[index]!;
-  const { computer } = shown;
-  computer.state.words.set(frame.words);
-  const wide = columns >= WIDE;
-  return [
+  shown.computer.state.words.set(frame.words);
+  const head: Line[] = [
     [[`livecore explain  ${index + 1}/${shown.frames.length}`, 'title']],
-    stepsLine(frame, wide),
-    [],
-    ...blockLines(shown, frame, wide),
-    [],
-    ...processorLines(shown, wide),
-    [],
+    stepsLine(frame, columns),
+  ];
+  const said: Line[] = [
     ...wrap(frame.what, columns).map((text): Line => [[text, 'title']]),
     ...wrap(frame.why, columns).map((text): Line => [[text, 'dim']]),
   ];
+  const wide = columns >= WIDE;
+  const machines = [
+    ...processorsOf(shown).flatMap((one) => processorLines(one, columns)),
+    ...slotLines(shown),
+  ];
+  const around = head.length + said.length + (wide ? 0 : machines.length);
+  const blocks = blocksOf(shown);
+  const spread = rows >= around + blocks.length + 1 + (wide ? 2 : 3);
+  const gap: Line[] = spread ? [[]] : [];
+  const room = rows - around - (spread ? 3 : 0) - 1;
+  const table = blockLines(windowOf(blocks, frame.block, room), frame.block, columns);
+  if (wide) return [...head, ...gap, ...beside(table, machines), ...gap, ...said];
+  return [...head, ...gap, ...table, ...gap, ...machines, ...gap, ...said];
 }
 
-function stepsLine(frame: Frame, wide: boolean): Line {
+/** Of the blocks as many as there is room for, around the one that it is about. */
+function windowOf(blocks: readonly BlockView[], about: number, room: number): readonly BlockView[] {
+  const count = Math.max(FEWEST_BLOCKS, room);
+  const at = blocks.findIndex(({ block }) => block === about);
+  const first = Math.max(0, Math.min(blocks.length - count, at - (count >> 1)));
+  return blocks.slice(first, first + count);
+}
+
+function stepsLine(frame: Frame, columns: number): Line {
+  const named =
+    columns >= Object.entries(STEPS).reduce((sum, [step, name]) => sum + step.length + name.length + 3, 0);
   return Object.entries(STEPS).map(([step, name]) => {
     const here = step === frame.step;
-    const text = here ? `[${step} ${name}]` : wide ? ` ${step} ${name} ` : ` ${step} `;
+    const text = here ? `[${step} ${name}]` : named ? ` ${step} ${name} ` : ` ${step} `;
     return [text, here ? 'new' : 'dim'] as const;
   });
 }
 
-function blockLines(shown: Demonstration, frame: Frame, wide: boolean): Line[] {
-  const { computer } = shown;
-  const { plan, memory, places, state } = computer;
-  const lines: Line[] = [
-    [[`  block ${wide ? 'holds            ' : ''} memory    may write copied snapshot`, 'dim']],
+function blockLines(blocks: readonly BlockView[], about: number, columns: number): Line[] {
+  const [roomy, wide] = [columns >= ROOMY, columns >= WIDE];
+  const holding = (text: string): string => (roomy ? `${text.padEnd(17)} ` : '');
+  const [title, width] = roomy ? ['block', 5] : ['', 2];
+  const header = `  ${title.padEnd(width)} ${holding('holds')}${'memory'.padEnd(wide ? 20 : 11)}write   ${roomy ? 'copied ' : 'map  '}snapshot`;
+  const rows = blocks.map((one): Line => {
+    const word = (words: readonly string[]): string => (wide ? words.slice(0, 2).join(' ') : words[0]!);
+    return [
+      [one.block === about ? '> ' : '  ', 'new'],
+      [`${String(one.block).padStart(width)} ${holding(one.holds)}`, 'plain'],
+      [`${word(one.memory)}${one.changed ? '*' : ' '}  `, one.changed ? 'new' : 'plain'],
+      [one.write.padEnd(8), WRITE_STYLES[one.write]],
+      [`${one.copied ? '[x]' : '[ ]'}${roomy ? '    ' : '  '}`, one.copied ? 'good' : 'plain'],
+      one.snapshot === undefined
+        ? [one.leftOut ? 'left out' : '-', 'dim']
+        : [word(one.snapshot), one.copied ? 'good' : 'plain'],
+    ];
+  });
+  return [[[header, 'dim']], ...rows];
+}
+
+const WRITE_STYLES: Readonly<Record<BlockView['write'], Style>> = {
+  W: 'good',
+  traps: 'bad',
+  never: 'dim',
+  'no page': 'dim',
+};
+
+function beside(left: readonly Line[], right: readonly Line[]): Line[] {
+  return Array.from({ length: Math.max(left.length, right.length) }, (_, row) => {
+    const line = left[row] ?? [];
+    const width = line.reduce((sum, [text]) => sum + text.length, 0);
+    return [...line, [' '.repeat(Math.max(0, BLOCKS_COLUMNS - width)), 'plain'], ...(right[row] ?? [])];
+  });
+}
+
+function processorLines(one: ProcessorView, columns: number): Line[] {
+  const { waitsFor, stopped } = one;
+  const state = waitsFor !== undefined ? `waits for ${waitsFor}` : stopped ? 'stopped' : 'runs';
+  const entries = one.tlb.map(({ blocks, writable }) => `${blocks}:${writable ? 'W' : '-'}`).join(' ');
+  const name: Line = [
+    [`processor ${one.number}  `, 'plain'],
+    [state.padEnd(13), waitsFor !== undefined || stopped ? 'bad' : 'good'],
   ];
-  for (let block = plan.firstBlock; block < plan.firstBlock + plan.blocks; block++) {
-    const bit = block - (plan.firstBlock - (plan.firstBlock % 32));
-    const active = state.words[places.active] === 1 || frame.step === 'S7';
-    const copied = active && (state.words[places.map + (bit >>> 5)]! & (1 << (bit & 31))) !== 0;
-    const holds = plan.contents[block - plan.firstBlock]!;
-    const kept = storedContent(computer, block);
-    const same =
-      kept !== undefined &&
-      !kept.every((word, at) => word === computer.contentBefore(placeOf(shown, block) + at));
-    const [may, style] = mayWrite(shown, block);
-    lines.push([
-      [block === frame.block ? '> ' : '  ', 'new'],
-      [`${String(block).padStart(5)} ${wide ? holds.padEnd(17) : ''} `, 'plain'],
-      [`${hex(memory.read(block, 0))}${wide ? ` ${hex(memory.read(block, 1))}` : ''}  `, 'plain'],
-      [may.padEnd(9), style],
-      [copied ? '  [x]  ' : '  [ ]  ', copied ? 'good' : 'plain'],
-      [same ? `${hex(kept[0]!)}${wide ? ` ${hex(kept[1]!)}` : ''}` : '-', same ? 'good' : 'dim'],
-    ]);
+  const rest = `  buffer ${one.buffered}  TLB ${entries}`;
+  if (columns < ROOMY) {
+    return [name, [[`  ${one.next}  buffer ${one.buffered}`, 'plain']], [[`  TLB ${entries}`, 'dim']]];
   }
-  return lines;
+  if (columns < ONE_LINE || columns >= WIDE)
+    return [[...name, [`  ${one.next}`, 'plain']], [[`           ${rest}`, 'dim']]];
+  return [[...name, [`  ${one.next.padEnd(17)}`, 'plain'], [rest, 'dim']]];
+}
+
+function slotLines(shown: Demonstration): Line[] {
+  return slotsOf(shown).map(({ slot, open, begun }) => [
+    [`device ${slot}     `, 'plain'],
+    [(open ? 'slot open' : 'slot closed').padEnd(13), open ? 'good' : 'bad'],
+    [`  DMA: ${begun}`, 'plain'],
+  ]);
 }
 
 /** A frame as plain data, for programs. */
 export function recordOf(shown: Demonstration, index: number): Record<string, unknown> {
-  const { step, what, why, block: about, words } = shown.frames[index]!;
-  const { computer } = shown;
-  computer.state.words.set(words);
-  const { plan, memory, places, state, processors, bridge } = computer;
-  const blocks = Array.from({ length: plan.blocks }, (_, at) => {
-    const block = plan.firstBlock + at;
-    const bit = block - (plan.firstBlock - (plan.firstBlock % 32));
-    return {
-      block,
-      holds: plan.contents[at],
-      memory: hex(memory.read(block, 0)),
-      write: mayWrite(shown, block)[0],
-      copied: (state.words[places.map + (bit >>> 5)]! & (1 << (bit & 31))) !== 0,
-      snapshot: hex(storedContent(computer, block)?.[0] ?? 0),
-    };
-  });
+  const { step, what, why, block, words } = shown.frames[index]!;
+  shown.computer.state.words.set(words);
   return {
     index,
     step,
     what,
     why,
-    block: about,
-    blocks,
-    processors: processors.map((one) => ({
-      number: one.number,
-      stopped: one.stopped,
-      waitsFor: one.waitsFor,
-      buffered: one.buffered,
-    })),
-    devices: [...bridge.devices.keys()].map((slot) => ({ slot, open: bridge.isOpen(slot) === 1 })),
+    block,
+    blocks: blocksOf(shown),
+    processors: processorsOf(shown),
+    devices: slotsOf(shown),
   };
-}
-
-function placeOf({ computer }: Demonstration, block: number): number {
-  return computer.places.storage + (block - computer.plan.firstBlock) * computer.plan.wordsPerBlock;
-}
-
-/** What the translation table says of writing to a block. */
-function mayWrite({ computer }: Demonstration, block: number): [string, Style] {
-  const { tables, plan } = computer;
-  let found: [string, Style] = ['no page', 'dim'];
-  for (let entry = 0; entry < plan.sttEntries; entry++) {
-    const count = 8 ** ((tables.dataHigh(entry) >>> 29) & 3);
-    const first = tables.pageNumber(entry);
-    if ((tables.dataHigh(entry) & V) === 0 || block < first || block >= first + count) continue;
-    const dataLow = tables.dataLow(entry);
-    if ((dataLow & SAVED_W) !== 0) return ['traps', 'bad'];
-    found = (dataLow & W) !== 0 ? ['W', 'good'] : ['never', 'dim'];
-  }
-  return found;
-}
-
-function processorLines({ computer }: Demonstration, wide: boolean): Line[] {
-  const { processors, bridge, state } = computer;
-  const lines = processors.flatMap((one): Line[] => {
-    const next = one.program.instructions[one.pc];
-    const doing = next === undefined ? 'done' : `${next.kind} ${next.va?.toString(16) ?? ''}`;
-    const waits = one.waitsFor >= 0 ? `waits for block ${one.waitsFor}` : one.stopped ? 'stopped' : 'runs';
-    let tlb = '';
-    one.dataTlb.forEach((at) => {
-      tlb += ` ${state.words[at + 1]!.toString(16)}${(state.words[at + 4]! & W) !== 0 ? ':W' : ':-'}`;
-    });
-    const style = one.waitsFor >= 0 || one.stopped ? 'bad' : 'good';
-    const rest = `${one.buffered} buffered  TLB${tlb}`;
-    const line: Line = [
-      [`processor ${one.number} `, 'plain'],
-      [waits.padEnd(18), style],
-      [` ${doing.padEnd(14)}${wide ? `  ${rest}` : ''}`, 'plain'],
-    ];
-    return wide ? [line] : [line, [[`            ${rest}`, 'dim']]];
-  });
-  for (const slot of bridge.devices.keys()) {
-    const open = bridge.isOpen(slot) === 1;
-    const register = open ? 'open' : 'closed';
-    lines.push([
-      [`device ${slot}    slot `, 'plain'],
-      [register, open ? 'good' : 'bad'],
-      [`  DMA ${bridge.begun(slot)} begun`, 'plain'],
-    ]);
-  }
-  return lines;
-}
-
-function wrap(text: string, columns: number): string[] {
-  const lines: string[] = [''];
-  for (const word of text.split(' ')) {
-    const last = lines.at(-1)!;
-    if (last !== '' && last.length + 1 + word.length > columns) lines.push(word);
-    else lines[lines.length - 1] = last === '' ? word : `${last} ${word}`;
-  }
-  return lines;
-}
-
-function hex(word: number): string {
-  return word.toString(16).padStart(8, '0');
 }
 
 const LOOKS = {

@@ -1,30 +1,38 @@
 /** `livecore explain`: how a live snapshot works, on the reference machine. The picture is in explain-picture.ts. */
+import { existsSync, statSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { Command } from 'commander';
 import { LivecoreError } from '../errors.ts';
-import type { Demonstration } from '../machines/ultrasparc/demonstration.ts';
+import type { Demonstration, Frame } from '../machines/ultrasparc/demonstration.ts';
 import type { Context } from './context.ts';
 import { play } from './explain-player.ts';
+import { wrap } from './format.ts';
 import { addExamples } from './help.ts';
 
 interface Flags {
-  readonly variant: string[];
+  readonly variant?: string[];
   readonly seed: string;
   readonly step?: true;
   readonly svg?: string;
   readonly json?: true;
 }
 
-const NARROW = 72;
-const WIDE = 110;
+const PLAIN_COLUMNS = 72;
+/** of a word, for who reads quickly */
+const WORD_MS = 180;
+const AGAIN_MS = 450;
 
 /** Adds the command to the tree. */
 export function addExplain(program: Command, context: Context): void {
   const command = program
     .command('explain')
     .description('how a live snapshot works, shown on a small simulated computer')
-    .option('--variant <NAME=VALUE>', 'a choice that the method leaves open; may be given again', collect, [])
+    .option(
+      '--variant <NAME=VALUE>',
+      'a choice that the method leaves open, such as arming=live; may be given again',
+      collect,
+    )
     .option('--seed <N>', 'another order of events', '1')
     .option('--step', 'one moment at a time')
     .option('--svg <DIR>', 'a picture of each moment, as SVG files in DIR')
@@ -37,38 +45,55 @@ export function addExplain(program: Command, context: Context): void {
   );
 }
 
-function collect(value: string, before: string[]): string[] {
+function collect(value: string, before: string[] = []): string[] {
   return [...before, value];
 }
 
 async function run(flags: Flags, { voice }: Context): Promise<void> {
   voice.adopt({ json: flags.json === true });
-  const seed = Number(flags.seed);
-  if (!Number.isSafeInteger(seed)) {
-    throw new LivecoreError('USAGE', `--seed ${flags.seed}: not a whole number`, {
-      cure: 'give one, such as 7',
-    });
-  }
+  const seed = seedOf(flags.seed);
   const { demonstrate } = await import('../machines/ultrasparc/demonstration.ts');
   const { parseVariant } = await import('../machines/ultrasparc/variants.ts');
-  const { asSvg, asText, pictureOf, recordOf } = await import('./explain-picture.ts');
-  const shown = demonstrate(Object.assign({}, ...flags.variant.map(parseVariant)), seed);
+  const { asSvg, asText, pictureOf, recordOf, WIDE } = await import('./explain-picture.ts');
+  const shown = demonstrate(Object.assign({}, ...(flags.variant ?? []).map(parseVariant)), seed);
   if (shown.failure !== undefined) throw new LivecoreError('INVARIANT', shown.failure);
+  const { frames } = shown;
   if (flags.svg !== undefined) {
-    await writePictures(flags.svg, shown.frames.length, (index) => asSvg(pictureOf(shown, index, WIDE)));
-    voice.say(`${shown.frames.length} pictures in ${flags.svg}`);
-  } else if (flags.json === true) {
-    for (const index of shown.frames.keys()) voice.record({ type: 'frame', ...recordOf(shown, index) });
-    voice.record({ type: 'summary', ...{ frames: shown.frames.length, seed } });
-  } else if (process.stdin.isTTY && process.stdout.isTTY) {
-    const coloured = process.env['NO_COLOR'] === undefined;
-    const pictureAt = (index: number, columns: number): string =>
-      asText(pictureOf(shown, index, columns), coloured, columns);
-    await play(shown.frames.length, pictureAt, flags.step !== true);
-  } else {
-    for (const text of plainly(shown, (index) => asText(pictureOf(shown, index, NARROW), false, NARROW)))
-      voice.data(text);
+    await writePictures(flags.svg, frames.length, (index) => asSvg(pictureOf(shown, index, WIDE)));
+    voice.say(`${frames.length} pictures in ${flags.svg}`);
   }
+  if (flags.json === true) {
+    for (const index of frames.keys()) voice.record({ type: 'frame', ...recordOf(shown, index) });
+    voice.record({ type: 'summary', ...{ frames: frames.length, seed } });
+  } else if (flags.svg === undefined && isPlayable()) {
+    // https://no-color.org: "when present and not an empty string"
+    const coloured = (process.env['NO_COLOR'] ?? '') === '';
+    await play({
+      count: frames.length,
+      pictureAt: (index, columns, rows) => asText(pictureOf(shown, index, columns, rows), coloured, columns),
+      durationMs: (index) => readingMs(frames[index]!),
+      playing: flags.step !== true,
+    });
+  } else if (flags.svg === undefined) {
+    const pictureAt = (index: number): string =>
+      asText(pictureOf(shown, index, PLAIN_COLUMNS), false, PLAIN_COLUMNS);
+    for (const text of plainly(shown, pictureAt)) voice.data(text);
+  }
+}
+
+function isPlayable(): boolean {
+  return process.stdin.isTTY && process.stdout.isTTY && process.env['TERM'] !== 'dumb';
+}
+
+function seedOf(text: string): number {
+  const seed = /^-?\d+$/.test(text) ? Number(text) : Number.NaN;
+  if (Number.isSafeInteger(seed)) return seed;
+  throw new LivecoreError('USAGE', `--seed ${text}: not a whole number`, { cure: 'give one, such as 7' });
+}
+
+/** How long a moment is shown: to be read, and where its reason was read before, only to be seen. */
+export function readingMs({ what, why, again }: Pick<Frame, 'what' | 'why' | 'again'>): number {
+  return again ? AGAIN_MS : AGAIN_MS + WORD_MS * `${what} ${why}`.split(' ').length;
 }
 
 async function writePictures(
@@ -77,7 +102,7 @@ async function writePictures(
   pictureAt: (index: number) => string,
 ): Promise<void> {
   try {
-    await mkdir(folder, { recursive: true });
+    await makeFolder(folder);
     for (let index = 0; index < count; index++) {
       const name = `frame-${String(index + 1).padStart(3, '0')}.svg`;
       await writeFile(join(folder, name), pictureAt(index));
@@ -91,12 +116,30 @@ async function writePictures(
   }
 }
 
-/** Every moment as a line, and the picture where a step begins: for pipes and screen readers. */
-function* plainly(shown: Demonstration, pictureAt: (index: number) => string): Generator<string> {
-  let step = '';
-  for (const [index, frame] of shown.frames.entries()) {
-    if (frame.step !== step && !(step === 'S6' && frame.step === 'S5')) yield `\n${pictureAt(index)}\n`;
-    else yield `${frame.step}  ${frame.what} ${frame.why}`;
-    step = frame.step;
+/** As mkdir -p. Node's own goes round for ever where a file system answers ENOENT below a folder that is there, as /proc does. */
+async function makeFolder(folder: string): Promise<void> {
+  if (existsSync(folder)) {
+    if (statSync(folder).isDirectory()) return;
+  } else {
+    await makeFolder(dirname(folder));
   }
+  await mkdir(folder);
+}
+
+/** Every moment as a line, and the picture where a step is first seen: for pipes and screen readers. */
+function* plainly(shown: Demonstration, pictureAt: (index: number) => string): Generator<string> {
+  const seen = new Set<string>();
+  for (const [index, { step, what, why, again }] of shown.frames.entries()) {
+    if (seen.has(step)) {
+      yield fold(`${step}  ${what}${again ? '' : ` ${why}`}`);
+    } else {
+      yield `${index === 0 ? '' : '\n'}${pictureAt(index)}\n`;
+    }
+    seen.add(step);
+  }
+}
+
+/** Lines of a width that is read well, the following ones set in. */
+function fold(text: string): string {
+  return wrap(text, PLAIN_COLUMNS - 4).join('\n    ');
 }

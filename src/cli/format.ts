@@ -29,3 +29,14 @@ export function formatNumber(value: number): string {
   const decimals = value >= 100 ? 0 : value >= 10 ? 1 : 2;
   return String(Number(value.toFixed(decimals)));
 }
+
+/** Lines of at most so many columns, broken between words. */
+export function wrap(text: string, columns: number): string[] {
+  const lines: string[] = [''];
+  for (const word of text.split(' ')) {
+    const last = lines.at(-1)!;
+    if (last !== '' && last.length + 1 + word.length > columns) lines.push(word);
+    else lines[lines.length - 1] = last === '' ? word : `${last} ${word}`;
+  }
+  return lines;
+}

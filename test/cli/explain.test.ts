@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -22,15 +22,29 @@ interface Played {
   press(keys: string): void;
   /** all that was sent, when the program has ended */
   ended(): Promise<string>;
-  readonly pid: number;
+  /** all that was sent until now */
+  sent(): string;
+  /** the number of the process that runs on the terminal */
+  child(): number;
+}
+
+interface Terminal {
+  readonly args?: readonly string[];
+  readonly columns?: number;
+  readonly rows?: number;
+  readonly env?: Record<string, string>;
+  readonly program?: readonly string[];
 }
 
 async function withTerminal(
-  { args = [], columns = 80 }: { args?: string[]; columns?: number },
+  { args = [], columns = 80, rows = 40, env = {}, program = [launcher, 'explain', '--seed', '1'] }: Terminal,
   act: (played: Played) => Promise<void>,
 ): Promise<void> {
-  const command = `stty cols ${columns} rows 40; exec ${[launcher, 'explain', '--seed', '1', ...args].join(' ')}`;
-  const terminal = spawn('script', ['-qec', command, '/dev/null'], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const command = `stty cols ${columns} rows ${rows}; exec ${[...program, ...args].join(' ')}`;
+  const terminal = spawn('script', ['-qec', command, '/dev/null'], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+    env: { ...process.env, TERM: 'xterm', NO_COLOR: '', ...env },
+  });
   let sent = '';
   terminal.stdout.setEncoding('utf8').on('data', (text: string) => {
     sent += text;
@@ -52,7 +66,11 @@ async function withTerminal(
         assert.ok(ended, `it has not ended:\n${sent.slice(-2000)}`);
         return sent;
       },
-      pid: terminal.pid!,
+      sent: () => sent,
+      child: () =>
+        Number(
+          readFileSync(`/proc/${terminal.pid}/task/${terminal.pid}/children`, 'utf8').trim().split(' ')[0],
+        ),
     });
   } finally {
     // Its end hangs up the terminal, which ends what runs on it.
@@ -61,25 +79,33 @@ async function withTerminal(
   }
 }
 
-for (const columns of [60, 140]) {
+for (const [columns, rows] of [
+  [60, 30],
+  [80, 24],
+  [140, 24],
+] as const) {
   test(`steps forward and back on a terminal of ${columns} columns`, { skip }, async () => {
-    await withTerminal({ args: ['--step'], columns }, async ({ shows, press, screen, ended }) => {
-      await shows(/ 1\/\d+[\s\S]*paused/);
+    await withTerminal({ args: ['--step'], columns, rows }, async ({ shows, press, screen, ended }) => {
+      await shows(/ 1\/\d+[\s\S]*paused.*quit/);
       const first = screen();
       for (const line of first.split('\r\n')) assert.ok(line.trimEnd().length <= columns, line);
+      assert.ok(first.split('\r\n').length <= rows, first);
       press('\u001b[C');
-      await shows(/ 2\/\d+/);
+      await shows(/ 2\/\d+[\s\S]*quit/);
       press('n');
-      await shows(/ 3\/\d+/);
+      await shows(/ 3\/\d+[\s\S]*quit/);
       press('\u001b[D');
-      await shows(/ 2\/\d+/);
+      await shows(/ 2\/\d+[\s\S]*quit/);
       press('p');
-      await shows(/ 1\/\d+/);
+      await shows(/ 1\/\d+[\s\S]*quit/);
       assert.equal(screen(), first);
       press('p');
+      press('nnnnnnnnnn');
+      await shows(/ 11\/\d+[\s\S]*paused.*quit/);
       press(' ');
-      await shows(/playing/);
-      await shows(/ 2\/\d+/);
+      await shows(/ 12\/\d+[\s\S]*playing/);
+      press(' ');
+      await shows(/paused/);
       press('q');
       assert.ok((await ended()).endsWith(LEFT));
     });
@@ -88,18 +114,73 @@ for (const columns of [60, 140]) {
 
 test('plays by itself; Ctrl-C leaves the terminal as it was', { skip }, async () => {
   await withTerminal({}, async ({ shows, press, ended }) => {
-    await shows(/ 2\/\d+[\s\S]*playing/);
+    await shows(/ 1\/\d+[\s\S]*playing/);
     press('\u0003');
     assert.ok((await ended()).endsWith(LEFT));
   });
 });
 
-test('so does a signal', { skip }, async () => {
-  await withTerminal({}, async ({ shows, pid, ended }) => {
-    await shows(/ 1\/\d+/);
-    const own = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ')[0]!;
-    process.kill(Number(own), 'SIGTERM');
-    assert.ok((await ended()).endsWith(LEFT));
+for (const signal of ['SIGTERM', 'SIGHUP', 'SIGINT'] as const) {
+  test(`so does ${signal}`, { skip }, async () => {
+    await withTerminal({}, async ({ shows, child, ended }) => {
+      await shows(/ 1\/\d+[\s\S]*quit/);
+      process.kill(child(), signal);
+      const sent = await ended();
+      assert.ok(sent.lastIndexOf(LEFT) > sent.lastIndexOf('\u001b[2J'), 'nothing is drawn after that');
+    });
+  });
+}
+
+test('and an exception, which is told after that', { skip }, async () => {
+  const player = join(import.meta.dirname, '../../src/cli/explain-player.ts');
+  const folder = mkdtempSync(join(tmpdir(), 'livecore-explain-'));
+  try {
+    const file = join(folder, 'fails.mjs');
+    writeFileSync(
+      file,
+      `import { play } from ${JSON.stringify(player)};
+       const pictureAt = (index) => { if (index === 1) throw new Error('it broke'); return 'whole'; };
+       await play({ count: 2, pictureAt, durationMs: () => 1e6, playing: false });`,
+    );
+    await withTerminal({ program: [process.execPath, file] }, async ({ shows, press, ended }) => {
+      await shows(/whole[\s\S]*quit/);
+      press('n');
+      const sent = await ended();
+      assert.ok(sent.includes(LEFT), sent);
+      assert.match(sent.slice(sent.indexOf(LEFT)), /it broke/);
+    });
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+});
+
+test('a terminal that changes its size gets a picture of that size', { skip }, async () => {
+  await withTerminal({ args: ['--step'], columns: 140 }, async ({ shows, child, press, ended }) => {
+    await shows(/S1 start\] S2 hold[\s\S]*quit/);
+    const tty = readlinkSync(`/proc/${child()}/fd/0`);
+    assert.equal(spawnSync('stty', ['-F', tty, 'cols', '60']).status, 0);
+    await shows(/S1 start\] S2 {2}S3[\s\S]*quit/);
+    press('q');
+    await ended();
+  });
+});
+
+test('colours; without them where NO_COLOR says so; plain lines where the terminal is dumb', {
+  skip,
+}, async () => {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: it is what a terminal is sent
+  const colour = /\u001b\[\d+m/;
+  await withTerminal({ args: ['--step'] }, async ({ shows, sent }) => {
+    await shows(/ 1\/\d+[\s\S]*quit/);
+    assert.match(sent(), colour);
+  });
+  await withTerminal({ args: ['--step'], env: { NO_COLOR: '1' } }, async ({ shows, sent }) => {
+    await shows(/ 1\/\d+[\s\S]*quit/);
+    assert.doesNotMatch(sent(), colour);
+  });
+  await withTerminal({ env: { TERM: 'dumb' } }, async ({ ended }) => {
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: it is what a terminal is sent
+    assert.doesNotMatch(await ended(), /\u001b/);
   });
 });
 
@@ -139,26 +220,61 @@ test('--json: an object a line, with all that the picture shows', () => {
     .trim()
     .split('\n')
     .map((line) => JSON.parse(line) as Record<string, unknown>);
-  assert.deepEqual(new Set(lines.map(({ type }) => type)), new Set(['frame', 'summary']));
+  assert.deepEqual(
+    lines.map(({ type }) => type),
+    [...Array.from({ length: lines.length - 1 }, () => 'frame'), 'summary'],
+  );
   assert.equal(lines.at(-1)!['frames'], lines.length - 1);
-  const last = lines.at(-2)! as unknown as { blocks: { copied: boolean }[]; processors: unknown[] };
+  assert.deepEqual(
+    lines.slice(0, -1).map(({ index }) => index),
+    Array.from({ length: lines.length - 1 }, (_, index) => index),
+  );
+  const last = lines.at(-2)! as { step: string; blocks: object[]; processors: object[]; devices: object[] };
+  assert.equal(last.step, 'S7');
   assert.equal(last.blocks.length, 10);
-  assert.equal(last.processors.length, 2);
+  assert.deepEqual(last.blocks[4], {
+    block: 4,
+    holds: 'application',
+    memory: ['000000a3', '10050004'],
+    write: 'W',
+    copied: true,
+    leftOut: false,
+    snapshot: ['10050000', '10050004'],
+    changed: true,
+  });
+  assert.deepEqual(last.processors[1], {
+    number: 1,
+    stopped: false,
+    next: 'done',
+    buffered: 0,
+    tlb: ['5', '7', '6'].map((blocks) => ({ blocks, writable: true })),
+  });
+  assert.deepEqual(last.devices, [{ slot: 0, open: true, begun: 3 }]);
 });
 
-test('--svg: a picture a moment; a folder that can not be made is named', () => {
+test('--svg: a picture a moment; with --json the lines too; a folder that can not be made is named', () => {
   const folder = mkdtempSync(join(tmpdir(), 'livecore-explain-'));
+  const explain = (...args: string[]): ReturnType<typeof spawnSync> & { stdout: string; stderr: string } =>
+    spawnSync(launcher, ['explain', ...args], { encoding: 'utf8', timeout: PATIENCE_MS });
   try {
-    const { status } = spawnSync(launcher, ['explain', '--svg', join(folder, 'a/b')], { encoding: 'utf8' });
+    const { status, stdout } = explain('--json', '--svg', join(folder, 'a/b'));
     assert.equal(status, 0);
-    const names = readdirSync(join(folder, 'a/b'));
-    assert.ok(names.length > 40);
+    const { frames } = JSON.parse(stdout.trim().split('\n').at(-1)!) as { frames: number };
+    const names = readdirSync(join(folder, 'a/b')).sort();
+    assert.deepEqual(
+      names,
+      Array.from({ length: frames }, (_, index) => `frame-${String(index + 1).padStart(3, '0')}.svg`),
+    );
     for (const name of names)
       assert.match(readFileSync(join(folder, 'a/b', name), 'utf8'), /^<svg xmlns[\s\S]*<\/svg>\n$/);
     writeFileSync(join(folder, 'file'), '');
-    const bad = spawnSync(launcher, ['explain', '--svg', join(folder, 'file/x')], { encoding: 'utf8' });
-    assert.equal(bad.status, 1);
-    assert.match(bad.stderr, /--svg .*file\/x.*name a folder that can be written to/s);
+    // Node's own mkdir never returns from the second.
+    for (const bad of [join(folder, 'file/x'), '/proc/x/y']) {
+      const refused = explain('--svg', bad);
+      assert.equal(refused.status, 1, bad);
+      assert.ok(refused.stderr.startsWith(`livecore: --svg ${bad}: `), refused.stderr);
+      assert.match(refused.stderr, /name a folder that can be written to/);
+    }
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

@@ -1,9 +1,12 @@
+import type { Snapshot } from '../../engine/snapshot.ts';
 import { Bus, Op } from './bus.ts';
 import { Computer } from './computer.ts';
 import { snapshotOf } from './computer-snapshot.ts';
+import type { Said } from './demonstration-words.ts';
+import * as words from './demonstration-words.ts';
 import type { Observer } from './observer.ts';
-import { Phase } from './processor.ts';
 import type { Shape } from './shape.ts';
+import { storedContent } from './storage.ts';
 import { SAVED_W } from './tte.ts';
 import type { Variants } from './variants.ts';
 
@@ -15,6 +18,8 @@ export interface Frame {
   readonly step: FigureStep;
   readonly what: string;
   readonly why: string;
+  /** the same reason was given before, in the same words */
+  readonly again: boolean;
   /** the block that it is about, or -1 */
   readonly block: number;
   /** the whole state of the machine */
@@ -25,21 +30,10 @@ export interface Frame {
 export interface Demonstration {
   readonly computer: Computer;
   readonly frames: readonly Frame[];
+  /** not a part of the snapshot: the block of a copy map that is not copied, excluded DMA buffers */
+  readonly leftOut: readonly number[];
   readonly failure: string | undefined;
 }
-
-/** For who knows what a page is, and no more. */
-const INTRODUCTION: readonly (readonly [what: string, why: string])[] = [
-  [
-    'Two processors and a device write to memory, all the time. A row is a block of it, with the first word that it holds.',
-    'A copy of all of it takes a while. If it were simply copied meanwhile, its end would be younger than its beginning: a mixture of many moments, and no moment at all. And nobody wants to stop for so long.',
-  ],
-  [
-    'So they write on, but each block is copied just before its first write.',
-    'A page can be written while its bit W is set. Without it a write traps: whoever wants to write waits, the block is copied to the snapshot storage, W is set again, and the write goes on. [x] says that a block is copied, so that it is done once.',
-  ],
-  ['No snapshot runs yet: writes go to memory, and nobody waits.', 'Watch what changes from here on.'],
-];
 
 const PAGE = 0x2000n;
 const LARGE_AT = 8;
@@ -89,15 +83,28 @@ class Narrator implements Observer {
   readonly #computer: Computer;
   readonly #frames: Frame[] = [];
   readonly #bus: Bus;
+  readonly #snapshot: Snapshot;
+  readonly #leftOut: readonly number[];
+  readonly #reasons = new Set<string>();
+  /** entries of the table whose W was cleared, and their blocks */
+  readonly #protected = new Map<number, number>();
+  readonly #stored = new Set<number>();
+  readonly #listed = new Set<number>();
   #random: number;
   #step: FigureStep = 'S1';
   #serving = false;
-  #demapped = 0;
-  readonly #stored = new Set<number>();
+  #demapped = false;
+  /** memory at T0 */
+  #instant: Uint32Array | undefined;
 
   constructor(computer: Computer, seed: number) {
     this.#computer = computer;
     this.#random = seed | 0;
+    const { variants, mapBlock, dmaBlocks } = computer.plan;
+    this.#leftOut = [
+      ...(variants.map === 'apart' ? [mapBlock] : []),
+      ...(variants.dma === 'exclude' ? dmaBlocks : []),
+    ];
     this.#bus = new Bus(computer);
     computer.observer = this;
     const execute = this.#bus.execute.bind(this.#bus);
@@ -107,153 +114,135 @@ class Narrator implements Observer {
       return result;
     };
     this.#bus.between = (op): boolean => op !== Op.copyWord && this.#below(10) === 0 && this.#anybody();
+    this.#snapshot = snapshotOf(this.#bus);
   }
 
   run(): Demonstration {
-    const snapshot = snapshotOf(this.#bus);
-    for (const [what, why] of INTRODUCTION) this.#say(what, why, -1);
+    const snapshot = this.#snapshot;
+    for (const said of words.INTRODUCTION) this.#say(said);
     for (let serving = true; snapshot.phase !== 'ended'; serving = !serving) {
       this.#serving = serving && snapshot.phase === 'copy';
-      if (snapshot.phase === 'copy') this.#step = serving ? 'S5' : 'S6';
       if (snapshot.phase === 'disarm') this.#step = 'S7';
       snapshot.step();
       this.#anybody();
     }
     this.#step = 'S7';
     while (this.#anybody());
-    this.#say(
-      'Every copied indication is set: the snapshot is done.',
-      'Its storage holds memory as it was at T0, all of it, though memory has changed since: compare the columns. Nobody ' +
-        'waited longer than for the copy of one block, and the moment in which all stood still had the same length ' +
-        'however large memory is.',
-      -1,
-    );
-    return { computer: this.#computer, frames: this.#frames, failure: snapshot.failure?.message };
+    const lucky = this.#computer.plan.variants.dma === 'risk';
+    const [leftOut, wrong] = [this.#leftOut, this.#wrong()];
+    this.#say(words.closing({ leftOut, listed: [...this.#listed], wrong, lucky }));
+    return {
+      computer: this.#computer,
+      frames: this.#frames,
+      leftOut: this.#leftOut,
+      failure: snapshot.failure?.message,
+    };
+  }
+
+  /** Blocks that the snapshot shows as reliable and that differ from T0. */
+  #wrong(): number[] {
+    const { plan, memory } = this.#computer;
+    const wrong: number[] = [];
+    for (let block = plan.firstBlock; block < plan.firstBlock + plan.blocks; block++) {
+      if (this.#leftOut.includes(block) || this.#listed.has(block)) continue;
+      const at = memory.at(block, 0);
+      const kept = storedContent(this.#computer, block);
+      const same = kept?.every((word, index) => word === this.#instant?.[at + index]) ?? false;
+      if (!same) wrong.push(block);
+    }
+    return wrong;
   }
 
   // What the snapshot program does --------------------------------------------------------------------------------
 
   #access(op: number, a: number, b: number): void {
-    const { tables, processors } = this.#computer;
+    const { tables, processors, state } = this.#computer;
     switch (op) {
       case Op.active:
-        if (a === 1)
-          this.#say(
-            'The snapshot program is started.',
-            'By a user, or by an event. It runs beside the others, on a processor like they do.',
-            -1,
-          );
-        break;
+        if (a === 1) this.#say(words.STARTED);
+        return;
       case Op.stop:
         this.#step = 'S2';
-        this.#say(
-          `Processor ${a} is asked to stop.`,
-          'All stand still at once for a moment: the only one in which nobody writes, and that is what makes T0 one instant.',
-          -1,
-        );
-        break;
+        this.#say(words.stopped(a));
+        return;
       case Op.slotClose:
-        this.#say(
-          `The register of slot ${a} is closed.`,
-          'DMA passes the MMU by; only the bridge can suspend it.',
-          -1,
-        );
-        break;
-      case Op.sttWrite: {
-        const block = tables.pageNumber(a);
-        if ((b & SAVED_W) !== 0) {
-          if (this.#step === 'S1') this.#step = 'S2';
-          this.#say(
-            `W is cleared for a page of block ${block}.`,
-            'From now on a write to it traps, before anything of it lands. Every page of a block is meant, or the write takes the other way.',
-            block,
-          );
-        } else {
-          this.#say(
-            `W is set again for a page of block ${block}.`,
-            'Its content of T0 is safe: it may be written, and traps no more.',
-            block,
-          );
-        }
-        break;
-      }
+        this.#say(words.slotClosed(a));
+        return;
+      case Op.sttWrite:
+        this.#wroteEntry(a, tables.pageNumber(a), (b & SAVED_W) !== 0);
+        return;
       case Op.demap:
-        if (this.#step === 'S2' && this.#demapped++ === 0) {
-          const why =
-            'A TLB is a cache of its own: an old entry in it would still let writes through. So for each page.';
-          this.#say('The TLB of each processor forgets the page.', why, tables.pageNumber(b));
-        }
-        break;
+        if (this.#step === 'S2' && !this.#demapped) this.#say(words.DEMAPPED, tables.pageNumber(b));
+        this.#demapped = true;
+        return;
       case Op.instant:
         this.#step = 'S3';
-        this.#say(
-          'T0: this is the memory that the snapshot will show.',
-          'Nobody can write, so it is one instant. What follows only has to see that no block is written before it is copied.',
-          -1,
-        );
-        break;
-      case Op.mapWrite:
-        this.#say(
-          'The copy map: a copied indication is set.',
-          'Only after the copy is whole. The other way round, whoever looked in between would take half a copy for a whole one.',
-          -1,
-        );
-        break;
+        this.#instant = state.words.slice();
+        this.#say(words.INSTANT);
+        return;
       case Op.go:
         this.#step = 'S4';
-        if (processors[a] !== undefined)
-          this.#say(
-            `Processor ${a} goes on.`,
-            'It stood still for what could not wait, however large memory is. All else is copied while it runs.',
-            -1,
-          );
-        break;
+        if (processors[a] !== undefined) this.#say(words.goesOn(a));
+        return;
       default:
     }
   }
 
-  stored(block: number): void {
-    this.#stored.add(block);
-    const because = this.#serving
-      ? 'A processor waits to write it. Its content of T0 is saved first, then the write goes on.'
-      : this.#step === 'S6'
-        ? 'In the background, one after the other, what nobody wants to write. So it comes to an end.'
-        : 'It can not wait: the snapshot program itself needs to write it, or a device writes it past all protection.';
-    this.#say(`Block ${block} is copied to the snapshot storage.`, because, block);
+  #wroteEntry(entry: number, block: number, cleared: boolean): void {
+    if (!cleared) {
+      const served = this.#step === 'S5';
+      this.#say(
+        this.#instant === undefined ? words.letGoEarly(block) : words.writableAgain(block, served),
+        block,
+      );
+      return;
+    }
+    if (this.#step === 'S1') this.#step = 'S2';
+    const another = [...this.#protected.values()].includes(block);
+    const said = this.#protected.has(entry)
+      ? words.protectedAgain(block)
+      : words.protectedPage(block, another);
+    this.#protected.set(entry, block);
+    this.#say(said, block);
   }
 
-  /** Whether a block is in the snapshot already. */
-  #kept(block: number): boolean {
-    return this.#stored.has(block);
+  stored(block: number): void {
+    this.#stored.add(block);
+    if (this.#snapshot.phase !== 'copy') {
+      const { plan } = this.#computer;
+      this.#say(words.copiedInHold(block, plan.contents[block - plan.firstBlock]!), block);
+    } else {
+      this.#step = this.#serving ? 'S5' : 'S6';
+      this.#say(this.#serving ? words.copiedForWriter(block) : words.copiedInSweep(block), block);
+    }
+  }
+
+  marked(firstBlock: number, before: number, after: number): void {
+    const bits = Array.from({ length: 32 }, (_, bit) => bit).filter(
+      (bit) => ((after & ~before) >>> bit) & 1 && this.#stored.has(firstBlock + bit),
+    );
+    const blocks = bits.map((bit) => firstBlock + bit);
+    if (blocks.length > 0) this.#say(words.marked(blocks), blocks.length === 1 ? blocks[0] : -1);
+  }
+
+  listed(block: number, as: 'unreliable' | 'lost'): void {
+    this.#listed.add(block);
+    this.#say(words.listed(block, as), block);
   }
 
   // What the others do ----------------------------------------------------------------------------------------------
 
   processorWrote(processor: number, block: number): void {
-    this.#say(
-      `A store of processor ${processor} reaches block ${block}.`,
-      this.#kept(block)
-        ? 'Memory changes, the snapshot does not: it has the block already.'
-        : 'The page is writable: nothing is in its way.',
-      block,
-    );
+    this.#say(words.written(processor, block, this.#stored.has(block)), block);
   }
   deviceWrote(slot: number, block: number): void {
-    this.#say(
-      `Device ${slot} writes to block ${block} by DMA.`,
-      'To a physical address: no MMU is asked.',
-      block,
-    );
+    this.#say(words.writtenByDevice(slot, block, this.#stored.has(block)), block);
   }
   destroyed(): void {}
   multipleMatch(): void {}
   programWrote(): void {}
   storageWrote(): void {}
-  marked(): void {}
   instant(): void {}
-  listed(block: number, as: string): void {
-    this.#say(`Block ${block} is listed as ${as}.`, 'What can not be vouched for is never silent.', block);
-  }
 
   /** One actor does something, whoever the seed picks. */
   #anybody(): boolean {
@@ -263,12 +252,12 @@ class Narrator implements Observer {
       const actor = (start + turn) % actors;
       if (!this.#computer.canAct(actor)) continue;
       const processor = (actor & 1) === 0 ? this.#computer.processors[actor >> 1] : undefined;
+      const before = processor?.waitsFor;
       this.#computer.act(actor);
-      if (processor?.phase === Phase.protection) {
-        const what = `Processor ${processor.number} wants to write and may not: data_access_protection.`;
+      if (processor !== undefined && processor.waitsFor >= 0 && before === -1) {
+        if (this.#snapshot.phase === 'copy') this.#step = 'S5';
         this.#say(
-          what,
-          'W is cleared. The trap leads into the snapshot program, and the processor waits until the block is copied.',
+          words.trapped(processor.number, processor.waitsFor, this.#instant !== undefined),
           processor.waitsFor,
         );
       }
@@ -277,8 +266,11 @@ class Narrator implements Observer {
     return false;
   }
 
-  #say(what: string, why: string, block: number): void {
-    this.#frames.push({ step: this.#step, what, why, block, words: this.#computer.state.words.slice() });
+  #say([what, why]: Said, block = -1): void {
+    const again = this.#reasons.has(why);
+    this.#reasons.add(why);
+    const { state } = this.#computer;
+    this.#frames.push({ step: this.#step, what, why, again, block, words: state.words.slice() });
   }
 
   #below(end: number): number {
