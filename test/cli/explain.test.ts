@@ -16,16 +16,16 @@ const LEFT = '\u001b[?25h\u001b[?1049l';
 
 interface Played {
   /** what is on the screen now: all since it was last cleared, without colours */
-  screen(): string;
+  readonly screen: () => string;
   /** waits until the screen shows something */
-  shows(pattern: RegExp): Promise<void>;
-  press(keys: string): void;
+  readonly shows: (pattern: RegExp) => Promise<void>;
+  readonly press: (keys: string) => void;
   /** all that was sent, when the program has ended */
-  ended(): Promise<string>;
+  readonly ended: () => Promise<string>;
   /** all that was sent until now */
-  sent(): string;
+  readonly sent: () => string;
   /** the number of the process that runs on the terminal */
-  child(): number;
+  readonly child: () => number;
 }
 
 interface Terminal {

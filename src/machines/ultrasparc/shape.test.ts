@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { LivecoreError } from '../../errors.ts';
 import { Computer } from './computer.ts';
 import type { Shape } from './shape.ts';
 import { parseVariant } from './variants.ts';
@@ -15,7 +16,9 @@ const refuses = (shape: Partial<Shape>, why: RegExp): void => {
     () => new Computer({ ...GOOD, ...shape }),
     (error: Error) => {
       assert.match(error.message, why);
-      assert.equal((error as Error & { code: string }).code, 'USAGE');
+      assert.ok(error instanceof LivecoreError);
+      assert.equal(error.code, 'USAGE');
+      assert.ok(error.cure !== undefined && error.message.endsWith(`; ${error.cure}`), error.message);
       return true;
     },
   );
@@ -23,10 +26,19 @@ const refuses = (shape: Partial<Shape>, why: RegExp): void => {
 
 test('what can not be built is refused with the reason', () => {
   refuses({ blocks: 3 }, /4 blocks at least/);
-  refuses({ blocks: 4, wordsPerBlock: 64 }, /too small for its kernel: 33 blocks of kernel/);
-  refuses({ storageBlocks: 11 }, /storage is too small for the image: 11 blocks for 12/);
-  refuses({ pages: [{ va: 0x0000_0800_0000_0000n, block: 9 }] }, /out of range/);
-  refuses({ pages: [{ va: 0xffff_f7ff_ffff_e000n, block: 9 }] }, /out of range/);
+  refuses(
+    { blocks: 4, wordsPerBlock: 64 },
+    /too small for its kernel: 33 blocks of kernel .*; give it 34 blocks or more/,
+  );
+  refuses({ storageBlocks: 11 }, /storage is too small for the image: 11 blocks for 12; give it 12 blocks$/);
+  refuses(
+    { pages: [{ va: 0x0000_0800_0000_0000n, block: 9 }] },
+    /page 80000000000: the address is out of range.*; use 0 to 7ff/,
+  );
+  refuses(
+    { pages: [{ va: 0xffff_f7ff_ffff_e000n, block: 9 }] },
+    /page fffff7ffffffe000: the address is out of range.*; use 0 to 7ff/,
+  );
   refuses({ pages: [{ va: 0x2000n, block: 8, size: 1 }] }, /not aligned to its size/);
   refuses({ pages: [{ va: 0x1_0000n, block: 9, size: 1 }] }, /physical address is not aligned/);
   refuses({ pages: [{ va: 0x2000n, block: 12 }] }, /no such block/);
@@ -36,11 +48,28 @@ test('what can not be built is refused with the reason', () => {
   refuses({ devices: [{ transfers: [{ block: 12, word: 0, value: 0 }] }] }, /DMA to block 12/);
   refuses(
     { devices: [{ transfers: [{ block: 0, word: 0, value: 0 }] }] },
-    /block 0 is a DMA buffer and the kernel's/,
+    /block 0 is a DMA buffer and the kernel's .*; let devices write/,
   );
   const dma = { devices: [{ transfers: [{ block: 11, word: 0, value: 0 }] }] };
-  refuses({ ...dma, slotRegisters: false }, /needs slot registers/);
+  refuses({ ...dma, slotRegisters: false }, /needs slot registers.*; use dma=exclude/);
   assert.throws(() => parseVariant('map=nowhere'), /no such variant: map=nowhere.*map=copied\|apart/);
+});
+
+test('right below and right above the hole there are pages', () => {
+  for (const va of [0x0000_07ff_ffff_e000n, 0xffff_f800_0000_0000n])
+    assert.ok(new Computer({ ...GOOD, pages: [{ va, block: 9 }] }));
+});
+
+test('a combination that can not be right names the cure', () => {
+  refuses(
+    {
+      blocks: 16,
+      pages: [{ va: 0x1_0000n, block: 8, size: 1 }],
+      devices: [{ transfers: [{ block: 9, word: 0, value: 0 }] }],
+      variants: { dma: 'exclude' },
+    },
+    /block 9 is left out of the copy, but lies in a large page that is copied whole; use pages=split$/,
+  );
 });
 
 test('pages that a small TSB can not tell apart are refused', () => {

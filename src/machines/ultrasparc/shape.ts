@@ -92,12 +92,17 @@ export function planOf(shape: Shape): Plan {
     tlbEntries = 64,
     tsbEntries = 512,
   } = shape;
-  demand(blocks >= 4, `a machine has 4 blocks at least, not ${blocks}`);
+  demand(blocks >= 4, `a machine has 4 blocks at least, not ${blocks}`, 'give it more blocks');
   demand(
     wordsPerBlock <= BLOCK_BYTES / 4,
     `a block has at most ${BLOCK_BYTES / 4} words, not ${wordsPerBlock}`,
+    'give its blocks fewer words',
   );
-  demand((tsbEntries & (tsbEntries - 1)) === 0, `a TSB has a power of two of entries, not ${tsbEntries}`);
+  demand(
+    (tsbEntries & (tsbEntries - 1)) === 0,
+    `a TSB has a power of two of entries, not ${tsbEntries}`,
+    'give it 512',
+  );
   const large = shape.pages.filter((page) => (page.size ?? 0) > 0);
   const spare = variants.pages === 'split' ? large.reduce((sum, page) => sum + blocksOf(page.size!), 0) : 0;
   const sttEntries = shape.pages.length + spare;
@@ -110,11 +115,13 @@ export function planOf(shape: Shape): Plan {
   demand(
     mapBlock - firstBlock < blocks,
     `the machine is too small for its kernel: ${kernelBlocks} blocks of kernel (tables: ${tableBlocks}) and the copy map do not fit into ${blocks}`,
+    `give it ${mapBlock - firstBlock + 1} blocks or more, or more words in each`,
   );
   const storageBlocks = shape.storageBlocks ?? blocks;
   demand(
     storageBlocks >= blocks,
     `the snapshot storage is too small for the image: ${storageBlocks} blocks for ${blocks}`,
+    `give it ${blocks} blocks`,
   );
   const dmaBlocks = dmaBlocksOf(shape, firstBlock);
   const plan: Plan = {
@@ -137,11 +144,16 @@ export function planOf(shape: Shape): Plan {
     dmaBlocks,
     contents: contentsOf(shape, variants, { firstBlock, kernelBlocks, mapBlock, storageBlocks, dmaBlocks }),
   };
-  demand(plan.mapWords <= wordsPerBlock, 'the copy map does not fit into its block');
+  demand(
+    plan.mapWords <= wordsPerBlock,
+    'the copy map does not fit into its block',
+    'give it fewer blocks, or more words in each',
+  );
   checkPages(plan);
   checkPrograms(plan);
   const why = refusal(variants, groundOf(plan));
-  if (why !== undefined) throw new LivecoreError('USAGE', `no such machine: ${why}`);
+  if (why !== undefined)
+    throw new LivecoreError('USAGE', `no such machine: ${why.reason}`, { cure: why.cure });
   return plan;
 }
 
@@ -159,8 +171,10 @@ export function groundOf(plan: Plan): VariantGround {
   };
 }
 
-function demand(holds: boolean, what: string): void {
-  if (!holds) throw new LivecoreError('USAGE', `no such machine: ${what}`);
+function demand(holds: boolean, what: string, cure: string, address?: bigint): void {
+  if (holds) return;
+  const about = address === undefined ? {} : { address };
+  throw new LivecoreError('USAGE', `no such machine: ${what}`, { ...about, cure });
 }
 
 function dmaBlocksOf(shape: Shape, firstBlock: number): number[] {
@@ -168,7 +182,11 @@ function dmaBlocksOf(shape: Shape, firstBlock: number): number[] {
     device.transfers.map((one) => one.block + firstBlock),
   );
   for (const block of blocks)
-    demand(block - firstBlock < shape.blocks, `DMA to block ${block}, which is not there`);
+    demand(
+      block - firstBlock < shape.blocks,
+      `DMA to block ${block}, which is not there`,
+      `name one below ${firstBlock + shape.blocks}`,
+    );
   return [...new Set(blocks)].sort((a, b) => a - b);
 }
 
@@ -207,24 +225,40 @@ function checkPages(plan: Plan): void {
     demand(
       isLegal(high(va)),
       `${name}: the address is out of range, VA<63:43> is neither all zeros nor all ones`,
+      'use 0 to 7ffffffffff, or fffff80000000000 and above',
+      va,
     );
-    demand(va % BigInt(count * BLOCK_BYTES) === 0n, `${name}: not aligned to its size`);
+    demand(
+      va % BigInt(count * BLOCK_BYTES) === 0n,
+      `${name}: not aligned to its size`,
+      `use a multiple of ${count * BLOCK_BYTES}`,
+      va,
+    );
     demand(
       (plan.firstBlock + page.block) % count === 0,
       `${name}: its physical address is not aligned to its size`,
+      `let it begin at a multiple of ${count} blocks`,
+      va,
     );
-    demand(page.block >= 0 && page.block + count <= plan.blocks, `${name}: no such block`);
+    demand(
+      page.block >= 0 && page.block + count <= plan.blocks,
+      `${name}: no such block`,
+      `there are ${plan.blocks}`,
+      va,
+    );
     demand(
       plan.firstBlock + page.block + count <= 2 ** PAGE_NUMBER_BITS,
       `${name}: beyond 41 bits of address`,
+      'let main memory begin lower',
+      va,
     );
-    demand((page.context ?? 0) < 2 ** 13, `${name}: a context has 13 bits`);
+    demand((page.context ?? 0) < 2 ** 13, `${name}: a context has 13 bits`, 'use one below 8192', va);
     if (page.locked) locked++;
     for (let piece = 0; piece < (plan.variants.pages === 'split' ? count : 1); piece++) {
       checkTsbPlace(plan, page, va + BigInt(piece * BLOCK_BYTES), seen);
     }
   }
-  demand(locked < plan.tlbEntries, 'locked pages leave no entry of a TLB free');
+  demand(locked < plan.tlbEntries, 'locked pages leave no entry of a TLB free', 'lock fewer pages');
 }
 
 /** A TSB's tag has no VA<21:13>: with fewer than 512 entries two pages could be taken for one another. */
@@ -237,6 +271,8 @@ function checkTsbPlace(plan: Plan, page: Page, va: bigint, seen: Map<string, big
   demand(
     other === undefined || other === va,
     `pages ${other?.toString(16)} and ${va.toString(16)} have one tag and one place in a TSB of ${plan.tsbEntries} entries`,
+    'give it 512 entries, or move one of the pages',
+    va,
   );
   seen.set(key, va);
 }
@@ -245,13 +281,20 @@ function checkPrograms(plan: Plan): void {
   for (const { instructions } of plan.shape.programs) {
     for (const { kind, va } of instructions) {
       if (kind === 'switch' || kind === 'barrier' || kind === 'event') continue;
-      demand(va !== undefined, `a ${kind} needs an address`);
+      demand(va !== undefined, `a ${kind} needs an address`, 'give it a va');
       const word = (low(va!) % BLOCK_BYTES) / 4;
       const words = kind === 'block-store' ? plan.lineWords : 1;
-      demand(Number.isInteger(word), `${kind} ${va!.toString(16)}: not aligned to a word`);
+      demand(
+        Number.isInteger(word),
+        `${kind} ${va!.toString(16)}: not aligned to a word`,
+        'use a multiple of 4',
+        va,
+      );
       demand(
         word + words <= plan.wordsPerBlock,
         `${kind} ${va!.toString(16)}: past the words that a block has`,
+        `a block has ${plan.wordsPerBlock}`,
+        va,
       );
     }
   }

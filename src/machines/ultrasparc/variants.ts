@@ -63,15 +63,27 @@ export interface VariantGround {
   readonly largePages: readonly { readonly first: number; readonly count: number }[];
 }
 
+/** Why a combination is refused, and what to do. */
+export interface Refusal {
+  readonly reason: string;
+  readonly cure: string;
+}
+
 /** Why a combination cannot be right on a machine; undefined where it can. */
-export function refusal(variants: Variants, ground: VariantGround): string | undefined {
+export function refusal(variants: Variants, ground: VariantGround): Refusal | undefined {
   const { dma, map, pages } = variants;
   if (dma === 'suspend' && ground.dmaBlocks.length > 0 && !ground.slotRegisters) {
-    return 'dma=suspend needs slot registers, and this I/O bridge has none';
+    return {
+      reason: 'dma=suspend needs slot registers, and this I/O bridge has none',
+      cure: 'use dma=exclude, dma=mark or dma=fast',
+    };
   }
   const shared = ground.dmaBlocks.find((block) => ground.ownBlocks.includes(block));
   if (shared !== undefined) {
-    return `block ${shared} is a DMA buffer and the kernel's or the copy map's: neither may be written past the MMU`;
+    return {
+      reason: `block ${shared} is a DMA buffer and the kernel's or the copy map's: neither may be written past the MMU`,
+      cure: 'let devices write to another block',
+    };
   }
   if (pages === 'split') return undefined;
   const apart = [
@@ -81,7 +93,10 @@ export function refusal(variants: Variants, ground: VariantGround): string | und
   for (const { first, count } of ground.largePages) {
     const inside = apart.find((block) => block >= first && block < first + count);
     if (inside === undefined) continue;
-    return `block ${inside} is left out of the copy, but lies in a large page that is copied whole; use pages=split`;
+    return {
+      reason: `block ${inside} is left out of the copy, but lies in a large page that is copied whole`,
+      cure: 'use pages=split',
+    };
   }
   return undefined;
 }
