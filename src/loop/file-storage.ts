@@ -161,9 +161,8 @@ export class FileStorage implements SnapshotStorage, Disposable {
   writtenUpTo(block: number): number {
     const layout = this.#layout;
     if (layout === undefined) return 0;
-    let lowest = Number.isFinite(block) ? layout.fileOffset(block * BLOCK_BYTES) : layout.tailOffset;
-    if (lowest < 0) throw misplaced(block);
-    lowest = Math.min(lowest, this.#settleBelow(block));
+    // The block itself may have no place: it was armed, and its mapping was gone by T0.
+    let lowest = Math.min(layout.fileOffsetFrom(block * BLOCK_BYTES), this.#settleBelow(block));
     if (this.#gathering >= 0) lowest = Math.min(lowest, this.#place);
     for (let slot = 0; slot < DEPTH; slot++) lowest = Math.min(lowest, this.#places[slot]!);
     for (let at = this.#backlogNext; at < this.#backlog.length; at += 4)

@@ -29,6 +29,21 @@ test('what is not stored has no place', () => {
   }
 });
 
+test('what has no place is followed by what has one, and in the end by the tail', () => {
+  const layout = layoutCore([
+    segment(0x10000n, 0x12000n),
+    segment(0x12000n, 0x13000n, false),
+    segment(0x20000n, 0x21000n),
+  ]);
+  const found = [0, 0x10000, 0x11008, 0x12000, 0x1ffff, 0x20000, 0x21000, Number.POSITIVE_INFINITY];
+  const offsets = [0x1000, 0x1000, 0x2008, 0x3000, 0x3000, 0x3000, 0x4000, 0x4000];
+  assert.deepEqual(
+    found.map((address) => layout.fileOffsetFrom(address)),
+    offsets,
+  );
+  assert.equal(layoutCore([]).fileOffsetFrom(0), 4096);
+});
+
 test('a core without memory is a head and a tail', () => {
   const layout = layoutCore([]);
   assert.equal(layout.tailOffset, 4096);

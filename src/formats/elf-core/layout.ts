@@ -89,10 +89,25 @@ export class CoreLayout {
     return run < 0 ? 0 : this.#ends[run]! - address;
   }
 
+  /** The file offset of the first byte that is stored at `address` or after it; `tailOffset` where there is none. */
+  fileOffsetFrom(address: number): number {
+    const run = this.#search(address);
+    if (run === this.#starts.length) return this.tailOffset;
+    return this.#offsets[run]! + Math.max(0, address - this.#starts[run]!);
+  }
+
   /** The run of stored segments that holds an address, or -1. The sweep asks for the same one again and again. */
   #find(address: number): number {
     const last = this.#last;
     if (address >= this.#starts[last]! && address < this.#ends[last]!) return last;
+    const run = this.#search(address);
+    if (run === this.#starts.length || this.#starts[run]! > address) return -1;
+    this.#last = run;
+    return run;
+  }
+
+  /** The first run that ends after an address; as many as there are runs where none does. */
+  #search(address: number): number {
     let low = 0;
     let high = this.#starts.length;
     while (low < high) {
@@ -100,8 +115,6 @@ export class CoreLayout {
       if (this.#ends[middle]! <= address) low = middle + 1;
       else high = middle;
     }
-    if (low === this.#starts.length || this.#starts[low]! > address) return -1;
-    this.#last = low;
     return low;
   }
 }
