@@ -68,6 +68,7 @@ export class Snapshot {
   /** why a step was asked to be the last one, by what it called */
   #stopReason: LivecoreError | undefined;
   #heldSinceNs = 0;
+  #initialCopy: InitialCopy | undefined;
   #retryAtNs = 0;
 
   constructor(
@@ -223,12 +224,14 @@ export class Snapshot {
       this.#phase = 'survey';
       return;
     }
-    const { machine, policy, statistics, clock } = this.#context;
+    const { machine, storage, policy, statistics, clock } = this.#context;
     const pieces = notedPieces(this.#context);
     const pauseNs = machine.forecastPause(pieces);
     if (pauseNs > policy.pauseLimitNs) throw pauseTooLong(pauseNs, policy.pauseLimitNs);
+    storage.rehearse?.();
     statistics.holdAttempts++;
     this.#heldSinceNs = clock.now();
+    this.#initialCopy = new InitialCopy(this.#context, this.#heldSinceNs);
     // First the phase: if beginHold fails halfway, those it has stopped are let go.
     this.#phase = 'hold';
     machine.beginHold();
@@ -241,7 +244,8 @@ export class Snapshot {
       if (clock.now() - this.#heldSinceNs > policy.holdNs) this.#abandonHold();
       return 'holding';
     }
-    const initial = new InitialCopy(this.#context, this.#heldSinceNs);
+    // Made before: nothing is made here that need not be.
+    const initial = this.#initialCopy!;
     initial.copy();
     this.#traps.mode = 'copy';
     machine.resume();

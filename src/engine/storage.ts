@@ -25,6 +25,8 @@ export interface SnapshotStorage {
   storeZero(first: number, count: number): void;
   /** Nothing more comes from the room at `offset`; it is free again once what was stored has been taken out. */
   close(offset: number): void;
+  /** Goes through what storing a block takes, with no effect: the hold is next, and its code has not run for long. */
+  rehearse?(): void;
   /** Moves along what moves by itself: finished writes are taken back, new ones are begun. Never blocks. */
   pump(): void;
 }

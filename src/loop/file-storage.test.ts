@@ -101,6 +101,7 @@ test('what is said to be written is in the file, whatever comes in whatever orde
           for (let stored = block; stored < end; stored++) done.add(stored);
           block = Math.max(end, block + 1);
         }
+        storage.rehearse();
         storage.pump();
         lookAt(storage.writtenUpTo(undone()));
       }

@@ -15,6 +15,8 @@ const LARGEST_BLOCKS = 512;
 const DEPTH = 128;
 /** a chunk of 64 blocks of which every other was held is 64 pieces */
 const PIECES_MAX = 64;
+/** no page has this number */
+const REHEARSED_BLOCK = 2 ** 52;
 /** runs of the backlog begun in one pump, 20 us each: a trap may wait for it */
 const BACKLOG_AT_ONCE = 4;
 /** so much of the memory is for single blocks: what traps copy */
@@ -144,6 +146,17 @@ export class FileStorage implements SnapshotStorage, Disposable {
     // The unit is free again unless it was held.
     else if (this.#room === offset) this.#held.free(this.#unitAt(offset));
     this.#room = -1;
+  }
+
+  rehearse(): void {
+    const offset = this.open(1, true);
+    if (offset >= this.#slabAt) {
+      const { address, uint32 } = this.memory;
+      if (uint32[offset >>> 2] === 0) isZero(address + offset, BLOCK_BYTES);
+      this.#keep(REHEARSED_BLOCK, 1, offset);
+      this.#held.free(this.#held.take(REHEARSED_BLOCK));
+    }
+    if (offset >= 0) this.close(offset);
   }
 
   pump(): void {

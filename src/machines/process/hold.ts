@@ -27,7 +27,7 @@ import {
   setRegisters,
   WaitStatus,
 } from '../../linux/ptrace.ts';
-import { restartInterruptedCall } from './interrupted-calls.ts';
+import { isInterruptedCall, restartInterruptedCall } from './interrupted-calls.ts';
 import { RegisterStore } from './register-store.ts';
 import { type SleepClock, shortenWait, type TimedWait } from './timed-wait.ts';
 
@@ -50,6 +50,8 @@ interface HeldTask {
   stopped: boolean;
   /** intercepted on its way to the task; delivered when it goes on */
   signal: number;
+  /** known to need nothing but to be let go */
+  goesOn: boolean;
 }
 
 /**
@@ -102,31 +104,43 @@ export class Hold implements Disposable {
     return this.#tasks.size;
   }
 
-  /** Seizes all tasks, which they do not feel, then asks all to stop. */
-  begin(): void {
+  /** Seizes all tasks, which they do not feel. */
+  seize(): void {
     while (this.#seizeNew() > 0);
     this.#observeWaits();
     if (this.#tasks.size === 0) throw gone(this.#pid, 'it has no thread that can be stopped');
     this.registers.reserve(this.#tasks.size);
+  }
+
+  /** Asks all seized tasks to stop. Most have when this returns: a task that runs on another CPU stops in some us. */
+  begin(): void {
     this.beginNs = monotonicNs();
     for (const task of this.#tasks.values()) this.#interrupt(task);
+    do this.#collectAll();
+    while (this.#running > 0 && monotonicNs() - this.beginNs < SPIN_NS);
   }
 
   /** Takes the reports of tasks that have stopped; true when all have. */
   look(): boolean {
-    for (const task of this.#tasks.values()) if (!task.stopped) this.#collect(task);
+    if (this.#running > 0) this.#collectAll();
     // A thread has to run to stop, perhaps on our CPU, which we have at a higher priority.
-    if (this.#running > 0 && monotonicNs() - this.beginNs > SPIN_NS) sleepNs(NAP_NS);
+    if (this.#running > 0) sleepNs(NAP_NS);
     // Whoever was born meanwhile is traced already and stops by itself: it only has to be known.
     return this.#running === 0 && this.#adoptNew() === 0;
+  }
+
+  /** Goes through what {@link capture} does, with no effect: no task that runs can be read (ESRCH). */
+  rehearse(tasksMax: number): void {
+    let count = 0;
+    for (const { tid } of this.#tasks.values()) if (count++ < tasksMax) this.registers.rehearse(tid);
   }
 
   /** Reads the registers of all tasks. Inside the hold. */
   capture(): void {
     this.registers.clear();
     const own = this.#tasks.get(this.#pid);
-    if (own !== undefined) this.registers.read(own.tid, own.signal);
-    for (const task of this.#tasks.values()) if (task !== own) this.registers.read(task.tid, task.signal);
+    if (own !== undefined) this.#captureTask(own);
+    for (const task of this.#tasks.values()) if (task !== own) this.#captureTask(task);
   }
 
   /** Lets all go. A task that has not stopped yet is waited for first: only a stopped one can be let go. */
@@ -206,7 +220,7 @@ export class Hold implements Disposable {
   }
 
   #add(tid: number): HeldTask {
-    const task: HeldTask = { tid, stopped: false, signal: 0 };
+    const task: HeldTask = { tid, stopped: false, signal: 0, goesOn: false };
     this.#tasks.set(tid, task);
     this.#running++;
     return task;
@@ -219,6 +233,15 @@ export class Hold implements Disposable {
   #forget(task: HeldTask): void {
     this.#tasks.delete(task.tid);
     if (!task.stopped) this.#running--;
+  }
+
+  #captureTask(task: HeldTask): void {
+    const registers = this.registers.read(task.tid, task.signal);
+    task.goesOn = registers !== undefined && !isInterruptedCall(registers);
+  }
+
+  #collectAll(): void {
+    for (const task of this.#tasks.values()) if (!task.stopped) this.#collect(task);
   }
 
   #collect(task: HeldTask): void {
@@ -250,13 +273,18 @@ export class Hold implements Disposable {
 
   #letGo(task: HeldTask): void {
     const { tid, signal } = task;
+    if (!task.goesOn) this.#restartCall(tid);
+    detach(tid, signal);
+  }
+
+  /** Where the stop has interrupted a call that would say so: it is started again. */
+  #restartCall(tid: number): void {
     const registers = this.#registers;
     if (getRegisters(tid, registers.address) === 0 && restartInterruptedCall(registers)) {
       const wait = this.#waits.get(tid);
       if (wait !== undefined) shortenWait(registers, wait);
       setRegisters(tid, registers.address);
     }
-    detach(tid, signal);
   }
 }
 

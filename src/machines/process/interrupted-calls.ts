@@ -43,6 +43,12 @@ const CALLS: ReadonlySet<number> = new Set([
   SYS_accept4,
 ]);
 
+/** Whether our stop made a call return EINTR that is to be started again. */
+export function isInterruptedCall(registers: Memory): boolean {
+  const result = registers.view.getInt32(userRegs.at.rax, true);
+  return result === -ERRNO.EINTR && CALLS.has(registers.view.getInt32(userRegs.at.orig_rax, true));
+}
+
 /**
  * Where our stop made a call return EINTR, puts ERESTARTNOHAND in its place. The kernel then decides as for
  * pause(2): start again if no handler runs, EINTR if a signal came as well. So a real signal's EINTR stays.
@@ -51,9 +57,7 @@ const CALLS: ReadonlySet<number> = new Set([
  * @returns whether they were changed and have to be written
  */
 export function restartInterruptedCall(registers: Memory): boolean {
-  const result = registers.view.getInt32(userRegs.at.rax, true);
-  const call = registers.view.getInt32(userRegs.at.orig_rax, true);
-  if (result !== -ERRNO.EINTR || !CALLS.has(call)) return false;
+  if (!isInterruptedCall(registers)) return false;
   registers.view.setBigInt64(userRegs.at.rax, BigInt(-ERESTARTNOHAND), true);
   return true;
 }

@@ -28,6 +28,8 @@ const SURVEY_NS = 100_000;
 const REMOVAL_SPIN_NS = 30_000;
 /** a target that removes memory all the time is left by the close of the userfaultfd, in one go */
 const DISARM_NS = 1_000_000_000;
+/** of everything so many before a hold */
+const REHEARSED_MAX = 8;
 
 /** The instant whose memory the snapshot shows. */
 export interface T0 {
@@ -189,7 +191,26 @@ export class ProcessMachine implements Machine {
 
   beginHold(): void {
     this.#lettingGo = false;
+    this.#hold.seize();
+    this.#rehearseHold();
     this.#hold.begin();
+  }
+
+  /**
+   * A hold is over in the time that some hundred cache misses take, and its code has not run since before the target was
+   * touched: so it runs once more now, with no effect, while nobody stands still. Takes 0.15 ms off the pause.
+   */
+  #rehearseHold(): void {
+    const nowhere = new RangeList();
+    realtimeNs();
+    this.#hold.rehearse(REHEARSED_MAX);
+    // What is many in the hold is warm after the first few there; and traps wait meanwhile.
+    if (this.#hold.size <= REHEARSED_MAX) this.#initialWords(nowhere);
+    const { files } = this.#plan!;
+    for (let file = 0; file < Math.min(REHEARSED_MAX, files.length); file++)
+      this.#attached.pages.ownPages(files.starts[file]!, files.ends[file]!, nowhere);
+    for (let run = 0; run < Math.min(REHEARSED_MAX, nowhere.length); run++)
+      this.#copier.rehearse(nowhere.firsts[run]!);
   }
 
   continueHold(): 'holding' | 'held' {

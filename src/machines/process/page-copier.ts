@@ -1,6 +1,6 @@
 import { type Content, Outcome } from '../../engine/machine.ts';
 import { PAGE_IS_FILE, PAGE_IS_PRESENT, PAGE_IS_SWAPPED, PAGE_IS_WRITTEN } from '../../linux/abi.ts';
-import { copyMemory, type Memory } from '../../linux/memory.ts';
+import { copyMemory, MappedMemory, type Memory } from '../../linux/memory.ts';
 import { Pagemap } from '../../linux/pagemap.ts';
 import { readMaps } from '../../linux/proc.ts';
 import type { Mapping } from '../../linux/proc-maps.ts';
@@ -38,6 +38,7 @@ export class PageCopier implements Disposable {
   readonly #before: Float64Array = new Float64Array(SCAN_CAPACITY * 3);
   /** of the region that is being copied: apart from the rest, or runs of two regions would be joined and not told apart */
   readonly #found: Outcome = new Outcome();
+  readonly #scratch: MappedMemory;
   readonly #files = new Map<Region, MappedFile>();
   /** where this process has the vDSO: the same in all, and reading the target's would map it there */
   readonly #vdso: Mapping | undefined;
@@ -52,6 +53,7 @@ export class PageCopier implements Disposable {
     this.#protection = protection;
     this.#staging = staging;
     this.#marker = marker;
+    this.#scratch = building.use(new MappedMemory(PAGE_BYTES, { populate: true }));
     this.#pagemap = building.use(new Pagemap(pid, { capacity: SCAN_CAPACITY }));
     this.#pagemap.scan(0, 0, {
       all: PAGE_IS_WRITTEN,
@@ -68,10 +70,16 @@ export class PageCopier implements Disposable {
   /** As Machine.copy, to `offset` of the staging memory. */
   copy(first: number, count: number, offset: number, outcome: Outcome): void {
     const to = this.#staging.address + offset;
-    const region = this.#space.regionAt(first * PAGE_BYTES);
     if (this.held) this.#copyHeld(first, count, to, outcome);
-    else if (count === 1 && region?.handling === 'protected') outcome.add(first, 1, this.#copyOne(first, to));
+    else if (count === 1 && this.#space.regionAt(first * PAGE_BYTES)?.handling === 'protected')
+      outcome.add(first, 1, this.#copyOne(first, to));
     else this.#copyByRegion(first, count, to, outcome);
+  }
+
+  /** Reads a page as in the hold, to nowhere. */
+  rehearse(block: number): void {
+    this.#found.clear();
+    this.#copyHeld(block, 1, this.#scratch.address, this.#found);
   }
 
   /** Opens the files that are mapped, before T0, so that nothing is opened while writers may wait. */
@@ -87,6 +95,7 @@ export class PageCopier implements Disposable {
   [Symbol.dispose](): void {
     for (const file of this.#files.values()) file[Symbol.dispose]();
     this.#files.clear();
+    this.#scratch[Symbol.dispose]();
     this.#pagemap[Symbol.dispose]();
     this.#ownPages[Symbol.dispose]();
   }

@@ -47,33 +47,54 @@ export class RegisterStore implements Disposable {
     this.#tids.length = 0;
   }
 
-  /** Reads what a stopped thread has. A thread that is gone, or for which there is no room, is left out. */
-  read(tid: number, signal: number): void {
+  /**
+   * Reads what a stopped thread has. A thread that is gone, or for which there is no room, is left out.
+   *
+   * @returns its general registers, laid out as `userRegs`, until the next reading
+   */
+  read(tid: number, signal: number): Memory | undefined {
     const at = this.#tids.length;
     const slot = this.#slots[at];
-    if (slot === undefined || getRegisters(tid, slot.address) < 0) return;
-    slot.bytes.fill(0, SIGINFO_AT, SIGINFO_AT + siginfo.sizeBytes);
-    if (signal !== 0) getSignalInfo(tid, slot.address + SIGINFO_AT);
-    getSignalMask(tid, slot.address + MASK_AT);
-    this.#xstateBytes[at] = Math.max(
-      0,
-      getRegisterSet(tid, NT_X86_XSTATE, slot.address + XSTATE_AT, XSTATE_ROOM),
-    );
+    if (slot === undefined || getRegisters(tid, slot.address) < 0) return undefined;
+    if (signal !== 0) {
+      slot.bytes.fill(0, SIGINFO_AT, SIGINFO_AT + siginfo.sizeBytes);
+      getSignalInfo(tid, slot.address + SIGINFO_AT);
+    }
+    this.#readRest(tid, at, slot.address);
     this.#signals[at] = signal;
     this.#tids.push(tid);
+    return slot;
+  }
+
+  /** The same calls for a thread that runs, where they fail: for the caches. */
+  rehearse(tid: number): void {
+    const slot = this.#slots[0]!;
+    getRegisters(tid, slot.address);
+    this.#readRest(tid, 0, slot.address);
+  }
+
+  #readRest(tid: number, at: number, address: number): void {
+    getSignalMask(tid, address + MASK_AT);
+    const bytes = getRegisterSet(tid, NT_X86_XSTATE, address + XSTATE_AT, XSTATE_ROOM);
+    this.#xstateBytes[at] = Math.max(0, bytes);
   }
 
   /** Copies of all that was read, in the order of reading. */
   threads(): ThreadRegisters[] {
     return this.#tids.map((tid, at) => {
       const { bytes, bigUint64 } = this.#slots[at]!;
+      const signal = this.#signals[at]!;
       return {
         tid,
         general: bytes.slice(0, userRegs.sizeBytes),
         signalMask: bigUint64[MASK_AT / 8]!,
         xstate: bytes.slice(XSTATE_AT, XSTATE_AT + this.#xstateBytes[at]!),
-        signal: this.#signals[at]!,
-        siginfo: bytes.slice(SIGINFO_AT, SIGINFO_AT + siginfo.sizeBytes),
+        signal,
+        // Read only where there is a signal: in the hold every call counts.
+        siginfo:
+          signal === 0
+            ? new Uint8Array(siginfo.sizeBytes)
+            : bytes.slice(SIGINFO_AT, SIGINFO_AT + siginfo.sizeBytes),
       };
     });
   }
