@@ -6,11 +6,14 @@ import { measureScenario, type ScenarioResult } from './measure.ts';
 import { type BenchOptions, parseOptions, USAGE } from './options.ts';
 import { describeReferenceMachine, measureReferenceMachine } from './reference-machine.ts';
 import { selectScenarios } from './scenarios.ts';
-import { plotOf, tableOf } from './table.ts';
+import { plotOf, summaryOf, tableOf } from './table.ts';
 import { stopTools } from './tools.ts';
 
 const BEGIN = '<!-- made by npm run bench -->';
+const README_BEGIN = '<!-- figures: made by npm run bench -->';
 const END = '<!-- end -->';
+const SUMMARY_NOTE = `A target that writes 200,000 random words a second, on ${cpus().length} CPUs: medians of
+\`npm run bench\`. [docs/performance.md](docs/performance.md) has all of them, the machine, and what bounds each.`;
 const ROOT = new URL('../', import.meta.url);
 
 async function run(options: BenchOptions): Promise<void> {
@@ -42,16 +45,18 @@ function machine(): string {
 }
 
 function publish(results: readonly ScenarioResult[], reference: string): void {
-  const file = new URL('docs/performance.md', ROOT);
-  const text = readFileSync(file, 'utf8');
-  const [before, rest] = text.split(BEGIN);
-  const after = rest?.split(END)[1];
-  if (before === undefined || after === undefined) throw new Error(`${file.pathname} has lost its markers`);
-  writeFileSync(
-    file,
-    `${before}${BEGIN}\n${machine()}\n\n${tableOf(results)}\n\n${reference}\n${END}${after}`,
-  );
+  replaceBlock('docs/performance.md', BEGIN, `${machine()}\n\n${tableOf(results)}\n\n${reference}`);
+  replaceBlock('README.md', README_BEGIN, `${summaryOf(results)}\n\n${SUMMARY_NOTE}`);
   writeFileSync(new URL('docs/performance.svg', ROOT), plotOf(results));
+}
+
+/** Puts `text` between a document's marker and the end that follows it. */
+function replaceBlock(document: string, begin: string, text: string): void {
+  const file = new URL(document, ROOT);
+  const [before, rest] = readFileSync(file, 'utf8').split(begin);
+  const end = rest?.indexOf(END) ?? -1;
+  if (rest === undefined || end < 0) throw new Error(`${file.pathname} has lost its markers`);
+  writeFileSync(file, `${before}${begin}\n${text}\n${rest.slice(end)}`);
 }
 
 try {

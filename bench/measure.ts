@@ -1,4 +1,5 @@
 /** Measures a scenario: every tool in turn on one target, again and again. */
+import { cpus } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Interval, startWriter, type Writer } from '../test/support/writer.ts';
 import { type PhaseName, type PhaseStalls, stallsByPhase } from './phases.ts';
@@ -32,6 +33,8 @@ export interface Sample {
   readonly trapMaxUs?: number;
   readonly traps?: number;
   readonly startToArmMs?: number;
+  /** attempts before this one that the guard gave up */
+  readonly givenUp?: number;
   readonly phases?: Record<PhaseName, PhaseStalls>;
 }
 
@@ -41,7 +44,9 @@ export interface ScenarioResult {
 }
 
 /** Gaps shorter than this are not logged by the target. */
-export const GAP_US = 50;
+const GAP_US = 50;
+/** of threads that sleep between writes: each wakes late by some 60 us */
+const SLEEPERS_GAP_US = 500;
 const SETTLE_MS = 300;
 
 /** Starts the target, warms every tool up that is warmed by a run, and takes the samples. */
@@ -51,11 +56,12 @@ export async function measureScenario(
   say: (text: string) => void,
 ): Promise<ScenarioResult> {
   const { sizeMib, threads, load, runs } = scenario;
+  const gapUs = threads > cpus().length ? SLEEPERS_GAP_US : GAP_US;
   await using target = await startWriter({
     ...load.options,
     mib: sizeMib,
     threads,
-    gapUs: GAP_US,
+    gapUs,
     answerTimeoutMs: 300_000,
     readyTimeoutMs: 300_000,
   });
@@ -67,7 +73,7 @@ export async function measureScenario(
     let undisturbed: Interval | undefined;
     for (const tool of inTurn(scenario, run)) {
       await sleep(SETTLE_MS);
-      const { sample, interval } = await measureTool(tool, target, scenario, { folder }, undisturbed);
+      const { sample, interval } = await measureTool(tool, target, scenario, gapUs, { folder }, undisturbed);
       if (tool === 'nothing') undisturbed = interval;
       samples.push({
         ...sample,
@@ -76,6 +82,8 @@ export async function measureScenario(
       });
     }
   }
+  const { unlogged } = (await target.report()).gaps;
+  if (unlogged > 0) throw new Error(`the target's log of stalls was full, ${unlogged} are not in it`);
   await target.quit();
   return { scenario, samples };
 }
@@ -92,6 +100,7 @@ async function measureTool(
   tool: ToolName,
   target: Writer,
   { load }: Scenario,
+  gapUs: number,
   options: ToolOptions,
   undisturbed: Interval | undefined,
 ): Promise<{ sample: Omit<Sample, 'run'>; interval: Interval }> {
@@ -103,7 +112,7 @@ async function measureTool(
   const interval = { fromNs: image.startNs, toNs: image.endNs };
   const gaps = await target.gaps(interval.fromNs, interval.toNs);
   const long = gaps.filter(({ lengthNs }) => lengthNs >= 1e6);
-  const longestMs = gaps.reduce((most, { lengthNs }) => Math.max(most, lengthNs), GAP_US * 1000) / 1e6;
+  const longestMs = gaps.reduce((most, { lengthNs }) => Math.max(most, lengthNs), gapUs * 1000) / 1e6;
   const pauseMs = tool === 'gcore' ? longestMs : image.pauseMs;
   const lostMs =
     load.unthrottled && undisturbed !== undefined
@@ -122,6 +131,7 @@ async function measureTool(
     ...(lostMs !== undefined && { lostMs }),
     ...(image.peakBytes !== undefined && { peakBytes: image.peakBytes }),
     ...(image.bytes > 0 && { copyGibPerS: gibPerSecond(image) }),
+    ...(image.givenUp !== undefined && { givenUp: image.givenUp }),
     ...(image.summary !== undefined && {
       trapMaxUs: image.summary.traps.maxUs,
       traps: image.summary.traps.count,

@@ -1,7 +1,7 @@
 /** The results as a table of medians and as a plot. */
 import type { ScenarioResult } from './measure.ts';
-import { describeScenario } from './scenarios.ts';
-import { median } from './statistics.ts';
+import { describeScenario, describeSize } from './scenarios.ts';
+import { median, sum } from './statistics.ts';
 import { toolNames } from './tools.ts';
 
 /** Markdown: a row for each scenario and tool; medians of its runs. */
@@ -30,11 +30,41 @@ export function tableOf(results: readonly ScenarioResult[]): string {
       return [`| ${cells.join(' | ')} |`];
     }),
   );
+  const dumps = results.flatMap(({ samples }) => samples.filter(({ tool }) => tool === 'livecore'));
+  const givenUp = sum(dumps.map((sample) => sample.givenUp ?? 0));
+  const note = `${givenUp} dumps were given up by their guard (--max-stall) and taken again, beside ${dumps.length} that are counted.`;
   return [
     '| target | tool | pause ms | longest stall ms | stalls > 1 ms | lost work ms | total ms | copy GiB/s | peak MiB | slowest trap us | steal ms |',
     '|---|---|---|---|---|---|---|---|---|---|---|',
     ...rows,
+    '',
+    note,
   ].join('\n');
+}
+
+/** Markdown for a reader in a hurry: how long the target stood still, and for how long it was disturbed at most. */
+export function summaryOf(results: readonly ScenarioResult[]): string {
+  const [first] = results;
+  const rows = results
+    .filter(({ scenario }) => scenario.load === first?.scenario.load && scenario.threads === 1)
+    .map(({ scenario, samples }) => {
+      const cells = (['livecore', 'gcore', 'forkdump'] as const).map((tool) => {
+        const taken = samples.filter((sample) => sample.tool === tool);
+        const of = (pick: (sample: (typeof taken)[number]) => number | undefined): string =>
+          inMs(median(taken.map(pick)));
+        return `${of(({ pauseMs }) => pauseMs)} / ${of(({ longestMs }) => longestMs)} / ${of(({ totalMs }) => totalMs)}`;
+      });
+      return `| ${[describeSize(scenario.sizeMib), ...cells].join(' | ')} |`;
+    });
+  return [
+    '| ms: stands still / longest stall of a write / whole dump | livecore | gcore | forking dumper |',
+    '|---|---|---|---|',
+    ...rows,
+  ].join('\n');
+}
+
+function inMs(value: number): string {
+  return value < 10 ? value.toFixed(1) : value.toFixed(0);
 }
 
 const BAR = { width: 420, height: 18, gap: 8, left: 330 } as const;

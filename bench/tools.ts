@@ -29,6 +29,8 @@ export interface Image {
   /** how long the tool itself says that the target stood still */
   readonly pauseMs?: number;
   readonly summary?: DumpSummary;
+  /** attempts before this one that were given up by the guard (--max-stall), since the machine took the CPU or disk */
+  readonly givenUp?: number;
 }
 
 export interface ToolOptions {
@@ -41,6 +43,7 @@ export interface ToolOptions {
 const root = join(import.meta.dirname, '..');
 const NOTHING_MS = 1000;
 const WATCH_EVERY_MS = 50;
+const ATTEMPTS_MAX = 5;
 
 export type Tool = (target: Writer, options: ToolOptions) => Promise<Image>;
 
@@ -65,7 +68,16 @@ export const tools: Readonly<Record<ToolName, Tool>> = {
     });
   },
 
-  livecore: (target, options) => dumpLive(target.pid, options),
+  async livecore(target, options) {
+    for (let givenUp = 0; ; givenUp++) {
+      try {
+        return { ...(await dumpLive(target.pid, options)), givenUp };
+      } catch (error) {
+        if (givenUp === ATTEMPTS_MAX || !String(error).includes('"code":"STALLED"')) throw error;
+        await sleep(NOTHING_MS);
+      }
+    }
+  },
 
   async gcore(target, { folder }) {
     const gcore = requireProgram('gcore', 'gdb');
