@@ -90,7 +90,7 @@ export const PROCESSOR: readonly Row[] = [
     statement: 'a separate set of global registers to process MMU traps',
     file: `${MACHINE}/processor.ts`,
     from: 'const LATCH = 6;',
-    to: 'const LATCH = 13;',
+    to: 'const LATCH = 12;',
     testFile: COMPUTER_TESTS,
     test: 'the handler has registers of its own',
   },

@@ -218,9 +218,9 @@ export const TTE: readonly Row[] = [
   {
     place: 'Figure 8, E',
     statement: 'noncacheable accesses are strongly ordered and stores are not merged',
-    file: `${MACHINE}/processor.ts`,
-    from: 'const at = BUFFER + this.#get(BUFFERED) * STORE_WORDS;',
-    to: 'if (this.#get(BUFFERED) > 0 && this.#get(BUFFER) === block) this.#set(BUFFERED, 0);\n      const at = BUFFER + this.#get(BUFFERED) * STORE_WORDS;',
+    file: `${MACHINE}/store-buffer.ts`,
+    from: 'const at = this.#offset + 1 + this.length * STORE_WORDS;',
+    to: 'if (this.length > 0 && this.oldest().block === block) words[this.#offset] = 0;\n    const at = this.#offset + 1 + this.length * STORE_WORDS;',
     testFile: COMPUTER_TESTS,
     test: 'to pages with side effects stores go in order, and none is merged',
   },

@@ -13,6 +13,7 @@ import {
 import type { Memory } from './memory.ts';
 import type { Observer } from './observer.ts';
 import type { State } from './state.ts';
+import { StoreBuffer, storeBufferWords } from './store-buffer.ts';
 import { TLB_ENTRY_WORDS, Tlb } from './tlb.ts';
 import type { TranslationTables } from './translation-tables.ts';
 import { IE, pageNumberOf, SAVED_W, sizeOf, W } from './tte.ts';
@@ -44,17 +45,14 @@ const STOP = 3;
 const WAITS_FOR = 4;
 const TOLD = 5;
 const LATCH = 6;
-const BUFFERED = 8;
 /** stores of the program that were given to the store buffer, and that reached memory */
-const ISSUED = 9;
-const LANDED = 10;
-const EXCEPTION = 11;
-const FAULT_TYPE = 12;
-const REGISTERS = 13;
+const ISSUED = 8;
+const LANDED = 9;
+const EXCEPTION = 10;
+const FAULT_TYPE = 11;
+const REGISTERS = 12;
 const REGISTER_COUNT = 8;
 const BUFFER = REGISTERS + REGISTER_COUNT;
-/** block, word, value */
-const STORE_WORDS = 3;
 
 /** The numbers of a processor that a shape chooses. */
 export interface ProcessorShape {
@@ -66,7 +64,7 @@ export interface ProcessorShape {
 
 /** How many words of the state a processor takes. */
 export function processorWords(shape: ProcessorShape): number {
-  return BUFFER + shape.storeBufferEntries * STORE_WORDS + 2 * shape.tlbEntries * TLB_ENTRY_WORDS;
+  return BUFFER + storeBufferWords(shape.storeBufferEntries) + 2 * shape.tlbEntries * TLB_ENTRY_WORDS;
 }
 
 /** What all processors share. */
@@ -104,7 +102,7 @@ export class Processor {
   readonly #around: Surroundings;
   readonly #state: State;
   readonly #offset: number;
-  readonly #bufferEntries: number;
+  readonly #storeBuffer: StoreBuffer;
   readonly #lineWords: number;
   readonly #kinds: InstructionKind[];
   #vaHigh: Uint32Array;
@@ -118,9 +116,9 @@ export class Processor {
     this.#around = around;
     this.#state = around.state;
     this.#offset = offset;
-    this.#bufferEntries = shape.storeBufferEntries;
+    this.#storeBuffer = new StoreBuffer(around.state, offset + BUFFER, shape.storeBufferEntries);
     this.#lineWords = shape.lineWords;
-    const tlbs = offset + BUFFER + shape.storeBufferEntries * STORE_WORDS;
+    const tlbs = offset + BUFFER + storeBufferWords(shape.storeBufferEntries);
     this.dataTlb = new Tlb(around.state, tlbs, shape.tlbEntries, 'data');
     const second = tlbs + shape.tlbEntries * TLB_ENTRY_WORDS;
     this.instructionTlb = new Tlb(around.state, second, shape.tlbEntries, 'instruction');
@@ -165,7 +163,7 @@ export class Processor {
     return this.#get(CONTEXT);
   }
   get buffered(): number {
-    return this.#get(BUFFERED);
+    return this.#storeBuffer.length;
   }
   /** number of stores that reached memory */
   get landed(): number {
@@ -203,7 +201,7 @@ export class Processor {
   }
   /** The store that waits longest in the store buffer. */
   oldestStore(): { block: number; word: number; value: number } {
-    return { block: this.#get(BUFFER), word: this.#get(BUFFER + 1), value: this.#get(BUFFER + 2) };
+    return this.#storeBuffer.oldest();
   }
 
   // What the snapshot program does to it, by a cross call -------------------------------------------------------
@@ -245,20 +243,12 @@ export class Processor {
   // Its own steps -------------------------------------------------------------------------------------------------
 
   canDrain(): boolean {
-    return this.#get(BUFFERED) > 0;
+    return this.#storeBuffer.length > 0;
   }
 
   /** Lets the oldest store reach memory. */
   drain(): void {
-    const words = this.#state.words;
-    const at = this.#offset + BUFFER;
-    const block = words[at]!;
-    this.#around.memory.write(block, words[at + 1]!, words[at + 2]!);
-    const left = words[this.#offset + BUFFERED]! - 1;
-    words.copyWithin(at, at + STORE_WORDS, at + (left + 1) * STORE_WORDS);
-    words.fill(0, at + left * STORE_WORDS, at + (left + 1) * STORE_WORDS);
-    words[this.#offset + BUFFERED] = left;
-    this.#landed(block);
+    this.#landed(this.#storeBuffer.drain(this.#around.memory));
   }
 
   canStep(): boolean {
@@ -272,12 +262,12 @@ export class Processor {
     }
     const pc = words[offset + PC]!;
     if (pc === this.#kinds.length || words[offset + STOP] === 1) return false;
-    const buffered = words[offset + BUFFERED]!;
+    const { length: buffered, entries } = this.#storeBuffer;
     switch (this.#kinds[pc]) {
       case 'store':
-        return buffered < this.#bufferEntries;
+        return buffered < entries;
       case 'block-store':
-        return buffered + this.#lineWords <= this.#bufferEntries;
+        return buffered + this.#lineWords <= entries;
       case 'swap':
       case 'barrier':
       case 'remove':
@@ -408,21 +398,14 @@ export class Processor {
     }
     const count = kind === 'block-store' ? this.#lineWords : 1;
     for (let index = 0; index < count; index++) {
-      const at = BUFFER + this.#get(BUFFERED) * STORE_WORDS;
-      this.#set(at, block);
-      this.#set(at + 1, word + index);
-      this.#set(at + 2, value + index);
-      this.#set(BUFFERED, this.#get(BUFFERED) + 1);
+      this.#storeBuffer.push(block, word + index, value + index);
       this.#set(ISSUED, this.#get(ISSUED) + 1);
     }
   }
 
   #load(block: number, word: number): number {
-    for (let index = this.#get(BUFFERED) - 1; index >= 0; index--) {
-      const at = BUFFER + index * STORE_WORDS;
-      if (this.#get(at) === block && this.#get(at + 1) === word) return this.#get(at + 2);
-    }
-    return this.#around.memory.read(block, word);
+    const value = this.#storeBuffer.find(block, word);
+    return value >= 0 ? value : this.#around.memory.read(block, word);
   }
 
   // The software TLB miss handler ---------------------------------------------------------------------------------
