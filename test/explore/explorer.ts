@@ -14,12 +14,15 @@ import { Hasher, Pool, pathOf, type Situation } from './situation.ts';
 import type { Subject } from './subject.ts';
 
 /** Small steps, so that a small machine already takes many. */
-export const SMALL_STEPS: Partial<Policy> = { armStepBlocks: 16, chunkBlocks: 2, hotBlocks: 1, maxRounds: 2 };
+export const POLICY: Policy = {
+  ...DEFAULT_POLICY,
+  armStepBlocks: 16,
+  chunkBlocks: 2,
+  hotBlocks: 1,
+  maxRounds: 2,
+};
 
 export interface ExploreOptions {
-  readonly policy?: Partial<Policy>;
-  /** ends with so many things found wrong */
-  readonly mostViolations?: number;
   /** `false`: a miss handler's last two steps are cut from one another */
   readonly fuse?: boolean;
   /** remembers how every situation came about, so that one from which nothing leads to the end can be shown */
@@ -101,7 +104,6 @@ const MOST_STATES = 20_000_000;
  */
 export class Explorer {
   readonly #subject: Subject;
-  readonly #policy: Policy;
   readonly #computer: Computer;
   readonly #judge: Judge;
   readonly #bus: Bus;
@@ -112,14 +114,12 @@ export class Explorer {
   readonly #rests = new Map<string, Rest>();
   readonly #todo: [Position, Situation[]][] = [];
   readonly #violations = new Map<string, Violation>();
-  readonly #most: number;
   readonly #fuse: boolean;
   readonly #trace: Situation[] | undefined;
   #runs = 0;
 
   constructor(subject: Subject, shape: Shape, options: ExploreOptions = {}) {
     this.#subject = subject;
-    this.#policy = { ...DEFAULT_POLICY, ...SMALL_STEPS, ...options.policy };
     // oxlint-disable-next-line typescript/unbound-method -- a static function without `this`
     this.#computer = new subject.Computer(shape, { witnessWords: Judge.words });
     this.#judge = new Judge(this.#computer, subject.storedContent);
@@ -128,7 +128,6 @@ export class Explorer {
     this.#hasher = new Hasher(this.#independence.varying());
     this.#trace = options.trace === true ? [] : undefined;
     this.#fuse = options.fuse ?? true;
-    this.#most = options.mostViolations ?? Number.POSITIVE_INFINITY;
   }
 
   explore(): Findings {
@@ -140,7 +139,7 @@ export class Explorer {
       events: 0,
     };
     this.#todo.push([new Position(undefined, undefined), [start]]);
-    for (let next = this.#todo.pop(); next !== undefined && !this.#enough; next = this.#todo.pop()) {
+    for (let next = this.#todo.pop(); next !== undefined; next = this.#todo.pop()) {
       this.#carry(next[0], next[1]);
     }
     if (this.#violations.size === 0) this.#allEnd();
@@ -148,10 +147,6 @@ export class Explorer {
     violations.sort((a, b) => a.events - b.events || a.schedule.length - b.schedule.length);
     const orders = violations.length > 0 ? 0 : this.#graph.orders();
     return { states: this.#graph.size, orders, runs: this.#runs, violations };
-  }
-
-  get #enough(): boolean {
-    return this.#violations.size >= this.#most;
   }
 
   /** Carries situations on from a position, as far as it is known what the engine does there. */
@@ -180,7 +175,7 @@ export class Explorer {
     const bus = new this.#subject.Bus(this.#computer);
     bus.access = (op, a, b, c): number => {
       if (replayed < results.length) return results[replayed++]!;
-      if (position.access !== undefined || here.length === 0 || this.#enough) {
+      if (position.access !== undefined || here.length === 0) {
         if (here.length > 0) this.#todo.push([position, here]);
         here = [];
         throw new Enough();
@@ -220,7 +215,7 @@ export class Explorer {
     const { Snapshot: SnapshotClass, UltrasparcMachine, UltrasparcStorage, copyMapMemory } = this.#subject;
     const machine = new UltrasparcMachine(bus);
     const storage = new UltrasparcStorage(bus);
-    return new SnapshotClass(machine, storage, this.#policy, machine.clock, { leaves: copyMapMemory(bus) });
+    return new SnapshotClass(machine, storage, POLICY, machine.clock, { leaves: copyMapMemory(bus) });
   }
 
   /** Where the engine rests now, known from before or new. */
@@ -339,7 +334,7 @@ export class Explorer {
    * cross call, so that nobody can tell the two steps apart.
    */
   #act(actor: number): void {
-    const { computer } = { computer: this.#computer };
+    const computer = this.#computer;
     computer.act(actor);
     const processor = computer.processors[actor >> 1];
     if (this.#fuse && processor?.phase === Phase.fill && (actor & 1) === 0) computer.act(actor);

@@ -46,6 +46,8 @@ export function fingerprint(root: object): string {
     if (ArrayBuffer.isView(value)) walkWords(value as Uint32Array);
     else if (value instanceof Map) for (const [key, item] of value) walkBoth(key, item);
     else if (value instanceof Error) text += value.message;
+    else if (value instanceof Set || value instanceof WeakMap || value instanceof Promise)
+      throw new Error(`a ${value.constructor.name} is state that this does not read`);
     else walkObject(value);
     text += ';';
   };
@@ -58,8 +60,11 @@ export function fingerprint(root: object): string {
       if (words[index] !== 0) text += `${index}=${words[index]},`;
   };
   const walkObject = (object: object): void => {
-    const skip = NOT_STATE[object.constructor.name] ?? [];
+    const { name } = object.constructor;
+    const skip = NOT_STATE[name] ?? [];
     if (skip[0] === '*') return;
+    const gone = skip.find((field) => !Object.hasOwn(object, field));
+    if (gone !== undefined) throw new Error(`${name} has no field ${gone} that could be left out`);
     for (const [key, item] of Object.entries(object)) {
       if (skip.includes(key)) continue;
       text += `${key}:`;

@@ -1,12 +1,10 @@
-import { blocksOf, low } from '../../src/machines/ultrasparc/address.ts';
+import { BLOCK_BYTES, blocksOf, low } from '../../src/machines/ultrasparc/address.ts';
 import { Op } from '../../src/machines/ultrasparc/bus.ts';
 import type { Computer } from '../../src/machines/ultrasparc/computer.ts';
 import type { Instruction } from '../../src/machines/ultrasparc/instruction.ts';
 import { Phase } from '../../src/machines/ultrasparc/processor.ts';
 import { TSB_ENTRY_WORDS } from '../../src/machines/ultrasparc/translation-tables.ts';
 import { SAVED_W } from '../../src/machines/ultrasparc/tte.ts';
-
-const BLOCK_BYTES = 8192;
 
 /** What a step, or all that an actor may still do, touches: each a set of numbers as bits. */
 interface Footprint {
@@ -49,6 +47,9 @@ export class Independence {
 
   constructor(computer: Computer) {
     this.#computer = computer;
+    // Sets of entries and of blocks are the bits of a number.
+    if (computer.plan.sttEntries > 32 || computer.plan.blocks > 32)
+      throw new Error('a machine that is explored has at most 32 entries of the table, and 32 blocks');
     const { pages } = computer.plan.shape;
     for (const { va, size = 0 } of pages) this.#entries.push({ vaLow: low(va), size });
     for (const { va, size = 0 } of pages) {
@@ -189,7 +190,7 @@ export class Independence {
 
   /** Whether what a processor or device may still do and an access can't be exchanged unnoticed. */
   #notices(unit: number, op: number, a: number, b: number): boolean {
-    const { processors, plan, tables, places, state } = this.#computer;
+    const { processors, plan, places, state } = this.#computer;
     const future = this.#future(unit);
     if (!future.any) return false;
     switch (op) {
@@ -234,7 +235,6 @@ export class Independence {
       case Op.removing:
         return future.removes;
       default:
-        void tables;
         return true;
     }
   }

@@ -5,7 +5,7 @@ import type { Instruction, Program } from '../../src/machines/ultrasparc/instruc
 import type { Observer } from '../../src/machines/ultrasparc/observer.ts';
 import type { Plan } from '../../src/machines/ultrasparc/shape.ts';
 import type { storedContent } from '../../src/machines/ultrasparc/storage.ts';
-import { SAVED_W, V, W } from '../../src/machines/ultrasparc/tte.ts';
+import { SAVED_W, sizeOf, V, W } from '../../src/machines/ultrasparc/tte.ts';
 
 // flags of a block, one word each, after the content of T0
 const KEPT = 1;
@@ -187,7 +187,8 @@ export class Judge implements Observer {
 
   /** After the end, and when every program is done. */
   atEnd(): void {
-    const { computer, plan } = { computer: this.#computer, plan: this.#plan };
+    const computer = this.#computer;
+    const plan = this.#plan;
     const { state, places, tables, bridge } = computer;
     for (let block = plan.firstBlock; block < plan.firstBlock + plan.blocks; block++) this.#accounted(block);
     const from = tables.entry(0);
@@ -233,10 +234,34 @@ export class Judge implements Observer {
           this.#say(`the TLB of processor ${number} grants too much`);
       });
     }
+    tables.forEachTsbEntry((at) => {
+      const granted = this.#grantedTo(state.words[at]!, state.words[at + 1]!, state.words[at + 2]!);
+      if ((state.words[at + 3]! & W & ~granted) !== 0) this.#say('a TSB grants too much');
+    });
+  }
+
+  /** W of the table's entry for which a TSB has this tag. */
+  #grantedTo(tagHigh: number, tagLow: number, dataHigh: number): number {
+    const { tables } = this.#computer;
+    for (let index = 0; index < this.#plan.sttEntries; index++) {
+      const [vaHigh, vaLow] = [tables.vaHigh(index), tables.vaLow(index)];
+      const same = (tagHigh & 0x3ff) === vaHigh >>> 22 && tagLow === ((vaHigh << 10) | (vaLow >>> 22)) >>> 0;
+      const global = (tagHigh & V) !== 0;
+      const mine = global || ((tagHigh >>> 16) & 0x1fff) === tables.contextOf(index);
+      // The tag has no VA<21:13>: which page of those 4 MiB it is, its place says; any that is granted will do here.
+      if (
+        same &&
+        mine &&
+        sizeOf(dataHigh) === sizeOf(tables.dataHigh(index)) &&
+        (tables.dataLow(index) & W) !== 0
+      )
+        return W;
+    }
+    return 0;
   }
 
   #guards(): void {
-    const { computer } = { computer: this.#computer };
+    const computer = this.#computer;
     const { places, state } = computer;
     const end = places.storage + places.storageWords;
     const before = this.#plan.variants.storage === 'partition' ? 0 : GUARD_WORDS;

@@ -1,5 +1,4 @@
 import fc from 'fast-check';
-import { DEFAULT_POLICY } from '../../src/engine/policy.ts';
 import { Snapshot } from '../../src/engine/snapshot.ts';
 import { Bus } from '../../src/machines/ultrasparc/bus.ts';
 import { Computer } from '../../src/machines/ultrasparc/computer.ts';
@@ -10,7 +9,7 @@ import { groundOf, type Page, planOf, type Shape } from '../../src/machines/ultr
 import { storedContent, UltrasparcStorage } from '../../src/machines/ultrasparc/storage.ts';
 import { describeVariants, legalCombinations } from '../../src/machines/ultrasparc/variants.ts';
 import { describe, encodeActor, shorten } from './describe.ts';
-import { SMALL_STEPS } from './explorer.ts';
+import { POLICY } from './explorer.ts';
 import { Judge } from './judge.ts';
 
 /** A larger machine and one schedule of it, as fast-check makes and shrinks it. */
@@ -154,9 +153,8 @@ export function runDrawn(one: Drawn): { wrong: string | undefined; schedule: str
     return acted;
   };
   const machine = new UltrasparcMachine(bus);
-  const policy = { ...DEFAULT_POLICY, ...SMALL_STEPS };
   const options = { leaves: copyMapMemory(bus) };
-  const snapshot = new Snapshot(machine, new UltrasparcStorage(bus), policy, machine.clock, options);
+  const snapshot = new Snapshot(machine, new UltrasparcStorage(bus), POLICY, machine.clock, options);
   for (let steps = 0; snapshot.step() !== 'ended'; steps++) {
     judge.atRest();
     if (steps > 5_000) wrong ??= 'the snapshot does not end';

@@ -42,9 +42,3 @@ export function high(va: bigint): number {
 export function low(va: bigint): number {
   return Number(va & 0xffff_ffffn);
 }
-
-/** The address as the document writes it: four groups of four hexadecimal digits. */
-export function formatAddress(vaHigh: number, vaLow: number): string {
-  const digits = vaHigh.toString(16).padStart(8, '0') + vaLow.toString(16).padStart(8, '0');
-  return digits.toUpperCase().replace(/(.{4})(?=.)/g, '$1 ');
-}

@@ -223,7 +223,7 @@ suite('Figure 8', () => {
     const values = [1, 2, 3, 4];
     const computer = computerOf(
       values.map((value) => ({ kind: 'store', va: VA, value }) as const),
-      { pages, storeBufferEntries: 8 },
+      { pages },
     );
     const [processor] = computer.processors;
     while (processor!.canStep()) processor!.step();

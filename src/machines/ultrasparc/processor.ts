@@ -45,12 +45,11 @@ const STOP = 3;
 const WAITS_FOR = 4;
 const TOLD = 5;
 const LATCH = 6;
-/** stores of the program that were given to the store buffer, and that reached memory */
-const ISSUED = 8;
-const LANDED = 9;
-const EXCEPTION = 10;
-const FAULT_TYPE = 11;
-const REGISTERS = 12;
+/** stores of the program that reached memory */
+const LANDED = 8;
+const EXCEPTION = 9;
+const FAULT_TYPE = 10;
+const REGISTERS = 11;
 const REGISTER_COUNT = 8;
 const BUFFER = REGISTERS + REGISTER_COUNT;
 
@@ -392,14 +391,12 @@ export class Processor {
     if (kind === 'swap') {
       this.#set(REGISTERS + (pc & (REGISTER_COUNT - 1)), memory.read(block, word));
       memory.write(block, word, value);
-      this.#set(ISSUED, this.#get(ISSUED) + 1);
       this.#landed(block);
       return;
     }
     const count = kind === 'block-store' ? this.#lineWords : 1;
     for (let index = 0; index < count; index++) {
       this.#storeBuffer.push(block, word + index, value + index);
-      this.#set(ISSUED, this.#get(ISSUED) + 1);
     }
   }
 

@@ -46,6 +46,16 @@ test('what can not be built is refused with the reason', () => {
   refuses({ tlbEntries: 1, pages: [{ va: 0x2000n, block: 9, locked: true }] }, /locked/);
   refuses({ programs: [{ instructions: [{ kind: 'load', va: 0x2002n }] }] }, /not aligned to a word/);
   refuses({ devices: [{ transfers: [{ block: 12, word: 0, value: 0 }] }] }, /DMA to block 12/);
+  refuses({ devices: [{ transfers: [{ block: -1, word: 0, value: 0 }] }] }, /DMA to block -1/);
+  refuses({ devices: [{ transfers: [{ block: 9, word: 2048, value: 0 }] }] }, /DMA to word 2048 of block 9/);
+  refuses({ pages: [{ va: 0x2000n, block: 9, context: -1 }] }, /context -1 is not one.*; use 0 to 8191/);
+  refuses({ tsbEntries: 0 }, /tsbEntries is 0; give it a whole number from 1 on/);
+  refuses({ wordsPerBlock: 1024.5 }, /wordsPerBlock is 1024.5/);
+  const line = { kind: 'block-store', va: 0x2000n, value: 1 } as const;
+  refuses(
+    { storeBufferEntries: 8, programs: [{ instructions: [line] }] },
+    /of 16 words never fits into a store buffer of 8/,
+  );
   refuses(
     { devices: [{ transfers: [{ block: 0, word: 0, value: 0 }] }] },
     /block 0 is a DMA buffer and the kernel's .*; let devices write/,
@@ -53,6 +63,8 @@ test('what can not be built is refused with the reason', () => {
   const dma = { devices: [{ transfers: [{ block: 11, word: 0, value: 0 }] }] };
   refuses({ ...dma, slotRegisters: false }, /needs slot registers.*; use dma=exclude/);
   assert.throws(() => parseVariant('map=nowhere'), /no such variant: map=nowhere.*map=copied\|apart/);
+  for (const text of ['constructor=x', 'map=apart=live', 'map', ''])
+    assert.throws(() => parseVariant(text), /no such variant/, text);
 });
 
 test('right below and right above the hole there are pages', () => {

@@ -50,6 +50,7 @@ export interface Shape {
   readonly tsbEntries?: number;
   /** default: shared by all processes */
   readonly tsb?: 'shared' | 'per-process';
+  /** default: 8, or as many as a block store takes */
   readonly storeBufferEntries?: number;
   /** words of a block store; default 16 */
   readonly lineWords?: number;
@@ -93,6 +94,10 @@ export function planOf(shape: Shape): Plan {
     tsbEntries = 512,
   } = shape;
   demand(blocks >= 4, `a machine has 4 blocks at least, not ${blocks}`, 'give it more blocks');
+  const { lineWords = 16, storeBufferEntries = Math.max(8, lineWords) } = shape;
+  const counts = { blocks, wordsPerBlock, tlbEntries, tsbEntries, lineWords, storeBufferEntries };
+  for (const [name, count] of Object.entries(counts))
+    demand(Number.isInteger(count) && count >= 1, `${name} is ${count}`, 'give it a whole number from 1 on');
   demand(
     wordsPerBlock <= BLOCK_BYTES / 4,
     `a block has at most ${BLOCK_BYTES / 4} words, not ${wordsPerBlock}`,
@@ -123,7 +128,7 @@ export function planOf(shape: Shape): Plan {
     `the snapshot storage is too small for the image: ${storageBlocks} blocks for ${blocks}`,
     `give it ${blocks} blocks`,
   );
-  const dmaBlocks = dmaBlocksOf(shape, firstBlock);
+  const dmaBlocks = dmaBlocksOf(shape, firstBlock, wordsPerBlock);
   const plan: Plan = {
     shape,
     variants,
@@ -139,8 +144,8 @@ export function planOf(shape: Shape): Plan {
     tsbEntries,
     tsbContexts,
     tlbEntries,
-    storeBufferEntries: shape.storeBufferEntries ?? 8,
-    lineWords: shape.lineWords ?? 16,
+    storeBufferEntries,
+    lineWords,
     dmaBlocks,
     contents: contentsOf(shape, variants, { firstBlock, kernelBlocks, mapBlock, storageBlocks, dmaBlocks }),
   };
@@ -177,17 +182,21 @@ function demand(holds: boolean, what: string, cure: string, address?: bigint): v
   throw new LivecoreError('USAGE', `no such machine: ${what}`, { ...about, cure });
 }
 
-function dmaBlocksOf(shape: Shape, firstBlock: number): number[] {
-  const blocks = (shape.devices ?? []).flatMap((device) =>
-    device.transfers.map((one) => one.block + firstBlock),
-  );
-  for (const block of blocks)
+function dmaBlocksOf(shape: Shape, firstBlock: number, wordsPerBlock: number): number[] {
+  const transfers = (shape.devices ?? []).flatMap((device) => device.transfers);
+  for (const { block, word } of transfers) {
     demand(
-      block - firstBlock < shape.blocks,
+      Number.isInteger(block) && block >= 0 && block < shape.blocks,
       `DMA to block ${block}, which is not there`,
-      `name one below ${firstBlock + shape.blocks}`,
+      `name one from 0 to ${shape.blocks - 1}`,
     );
-  return [...new Set(blocks)].sort((a, b) => a - b);
+    demand(
+      Number.isInteger(word) && word >= 0 && word < wordsPerBlock,
+      `DMA to word ${word} of block ${block}, which is not there`,
+      `a block has ${wordsPerBlock}`,
+    );
+  }
+  return [...new Set(transfers.map(({ block }) => block + firstBlock))].sort((a, b) => a - b);
 }
 
 function contentsOf(
@@ -252,7 +261,13 @@ function checkPages(plan: Plan): void {
       'let main memory begin lower',
       va,
     );
-    demand((page.context ?? 0) < 2 ** 13, `${name}: a context has 13 bits`, 'use one below 8192', va);
+    const { context = 0 } = page;
+    demand(
+      Number.isInteger(context) && context >= 0 && context < 2 ** 13,
+      `${name}: context ${context} is not one, a context has 13 bits`,
+      'use 0 to 8191',
+      va,
+    );
     if (page.locked) locked++;
     for (let piece = 0; piece < (plan.variants.pages === 'split' ? count : 1); piece++) {
       checkTsbPlace(plan, page, va + BigInt(piece * BLOCK_BYTES), seen);
@@ -284,6 +299,12 @@ function checkPrograms(plan: Plan): void {
       demand(va !== undefined, `a ${kind} needs an address`, 'give it a va');
       const word = (low(va!) % BLOCK_BYTES) / 4;
       const words = kind === 'block-store' ? plan.lineWords : 1;
+      demand(
+        words <= plan.storeBufferEntries,
+        `a block store of ${words} words never fits into a store buffer of ${plan.storeBufferEntries}`,
+        `give it ${words} entries`,
+        va,
+      );
       demand(
         Number.isInteger(word),
         `${kind} ${va!.toString(16)}: not aligned to a word`,

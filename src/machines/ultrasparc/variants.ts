@@ -112,9 +112,10 @@ export function legalCombinations(ground: VariantGround): Variants[] {
 
 /** Reads `name=value`. */
 export function parseVariant(text: string): Partial<Variants> {
-  const [name = '', value = ''] = text.split('=');
-  const choices: readonly string[] | undefined = CHOICES[name as VariantName];
-  if (choices?.includes(value)) return { [name]: value };
+  const [name = '', ...rest] = text.split('=');
+  const choices: readonly string[] = Object.hasOwn(CHOICES, name) ? CHOICES[name as VariantName] : [];
+  const value = rest.join('=');
+  if (choices.includes(value)) return { [name]: value };
   const known = Object.entries(CHOICES).map(([key, values]) => `${key}=${values.join('|')}`);
   throw new LivecoreError('USAGE', `no such variant: ${text}`, { cure: `known are: ${known.join('  ')}` });
 }
