@@ -5,7 +5,7 @@ import { clearTimeout, setTimeout } from 'node:timers';
 const HELP = 'space: play, pause  arrows: step  q: quit';
 /** an arrow, or one character */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: it is what a terminal sends
-const KEY = /\u001b[[O][A-D]|[\s\S]/g;
+const KEY = /\u001b[[O][A-Z]|[\s\S]/g;
 
 // xterm, "Alt Screen Buffer" and "Show cursor": what the screen showed before comes back
 const ENTER = '\u001b[?1049h\u001b[?25l';
@@ -59,8 +59,13 @@ export async function play({ count, pictureAt, durationMs, playing }: Play): Pro
     draw();
   };
   const onKey = (key: string): void => {
-    if (key === 'q' || key === '\u0003' || key === '\u0004') {
+    if (key === 'q' || key === '\u0004' || key === '\u001b') {
       resolve(undefined);
+      return;
+    }
+    // Raw mode makes no signal of it.
+    if (key === '\u0003') {
+      resolve('SIGINT');
       return;
     }
     const by = STEPS[key] ?? 0;
@@ -101,6 +106,8 @@ export async function play({ count, pictureAt, durationMs, playing }: Play): Pro
 
 /** What a key does. */
 const STEPS: Readonly<Record<string, number>> = {
+  '\u001b[H': -Infinity,
+  '\u001b[F': Infinity,
   '\u001b[D': -1,
   '\u001bOD': -1,
   p: -1,

@@ -1,10 +1,16 @@
 /** `livecore explain`: how a live snapshot works, on the reference machine. The picture is in explain-picture.ts. */
-import { existsSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, statSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Command } from 'commander';
 import { LivecoreError } from '../errors.ts';
 import type { Demonstration, Frame } from '../machines/ultrasparc/demonstration.ts';
+import {
+  CHOICES,
+  DEFAULT_VARIANTS,
+  parseVariant,
+  type VariantName,
+} from '../machines/ultrasparc/variants.ts';
 import type { Context } from './context.ts';
 import { play } from './explain-player.ts';
 import { wrap } from './format.ts';
@@ -20,8 +26,8 @@ interface Flags {
 
 const PLAIN_COLUMNS = 72;
 /** of a word, for who reads quickly */
-const WORD_MS = 180;
-const AGAIN_MS = 450;
+const WORD_MS = 150;
+const AGAIN_MS = 300;
 
 /** Adds the command to the tree. */
 export function addExplain(program: Command, context: Context): void {
@@ -30,7 +36,7 @@ export function addExplain(program: Command, context: Context): void {
     .description('how a live snapshot works, shown on a small simulated computer')
     .option(
       '--variant <NAME=VALUE>',
-      'a choice that the method leaves open, such as arming=live; may be given again',
+      `a choice that the method leaves open; may be given again for another (the default comes first): ${choices()}`,
       collect,
     )
     .option('--seed <N>', 'another order of events', '1')
@@ -45,6 +51,16 @@ export function addExplain(program: Command, context: Context): void {
   );
 }
 
+/** All variants with their choices, the default first. */
+function choices(): string {
+  return Object.entries(CHOICES)
+    .map(([name, values]) => {
+      const preferred: string = DEFAULT_VARIANTS[name as VariantName];
+      return `${name}=${[preferred, ...values.filter((value) => value !== preferred)].join('|')}`;
+    })
+    .join(', ');
+}
+
 function collect(value: string, before: string[] = []): string[] {
   return [...before, value];
 }
@@ -53,18 +69,26 @@ async function run(flags: Flags, { voice }: Context): Promise<void> {
   voice.adopt({ json: flags.json === true });
   const seed = seedOf(flags.seed);
   const { demonstrate } = await import('../machines/ultrasparc/demonstration.ts');
-  const { parseVariant } = await import('../machines/ultrasparc/variants.ts');
   const { asSvg, asText, pictureOf, recordOf, WIDE } = await import('./explain-picture.ts');
-  const shown = demonstrate(Object.assign({}, ...(flags.variant ?? []).map(parseVariant)), seed);
+  const chosen = (flags.variant ?? []).map(parseVariant);
+  const names = chosen.flatMap(Object.keys);
+  const twice = names.find((name, index) => names.indexOf(name) !== index);
+  if (twice !== undefined)
+    throw new LivecoreError('USAGE', `--variant ${twice}: chosen twice`, { cure: 'choose once' });
+  const shown = demonstrate(Object.assign({}, ...chosen), seed);
   if (shown.failure !== undefined) throw new LivecoreError('INVARIANT', shown.failure);
   const { frames } = shown;
   if (flags.svg !== undefined) {
     await writePictures(flags.svg, frames.length, (index) => asSvg(pictureOf(shown, index, WIDE)));
     voice.say(`${frames.length} pictures in ${flags.svg}`);
+    const older = countOlder(flags.svg, frames.length);
+    if (older > 0) voice.say(`${older} that come after them are of an earlier run: of a longer course`);
   }
   if (flags.json === true) {
     for (const index of frames.keys()) voice.record({ type: 'frame', ...recordOf(shown, index) });
-    voice.record({ type: 'summary', ...{ frames: frames.length, seed } });
+    const { listed, wrong, leftOut, computer } = shown;
+    const outcome = { variants: computer.plan.variants, leftOut, listed, wrong };
+    voice.record({ type: 'summary', ...{ frames: frames.length, seed, ...outcome } });
   } else if (flags.svg === undefined && isPlayable()) {
     // https://no-color.org: "when present and not an empty string"
     const coloured = (process.env['NO_COLOR'] ?? '') === '';
@@ -88,7 +112,9 @@ function isPlayable(): boolean {
 function seedOf(text: string): number {
   const seed = /^-?\d+$/.test(text) ? Number(text) : Number.NaN;
   if (Number.isSafeInteger(seed)) return seed;
-  throw new LivecoreError('USAGE', `--seed ${text}: not a whole number`, { cure: 'give one, such as 7' });
+  throw new LivecoreError('USAGE', `--seed ${text}: not a whole number of at most 15 digits`, {
+    cure: 'give one, such as 7',
+  });
 }
 
 /** How long a moment is shown: to be read, and where its reason was read before, only to be seen. */
@@ -96,11 +122,20 @@ export function readingMs({ what, why, again }: Pick<Frame, 'what' | 'why' | 'ag
   return again ? AGAIN_MS : AGAIN_MS + WORD_MS * `${what} ${why}`.split(' ').length;
 }
 
+/** Pictures in a folder that this run has not written: its last ones are of a longer run. */
+function countOlder(folder: string, count: number): number {
+  const numbers = readdirSync(folder).map((name) => Number(/^frame-(\d{3,})\.svg$/.exec(name)?.[1] ?? 0));
+  return numbers.filter((number) => number > count).length;
+}
+
 async function writePictures(
   folder: string,
   count: number,
   pictureAt: (index: number) => string,
 ): Promise<void> {
+  const isFile = existsSync(folder) && !statSync(folder).isDirectory();
+  if (folder === '' || isFile)
+    throw new LivecoreError('USAGE', `--svg '${folder}': not a folder`, { cure: 'name one, it is made' });
   try {
     await makeFolder(folder);
     for (let index = 0; index < count; index++) {

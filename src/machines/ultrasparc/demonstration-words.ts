@@ -19,7 +19,7 @@ export const INTRODUCTION: readonly Said[] = [
   ],
   [
     'A row is a block of memory, with the first word in it. No snapshot runs yet.',
-    'W: writes pass; traps: they do not; no page: no program sees it. [x] will say copied, * changed since. Above: the steps, S1 to S7.',
+    'W: writes pass; traps: they do not; no page: no program writes it. [x] will say copied, * changed since. Above: the steps, S1 to S7.',
   ],
 ];
 
@@ -89,10 +89,12 @@ export function copiedInHold(block: number, holds: Content130): Said {
   }
 }
 
-export function goesOn(processor: number): Said {
+export function goesOn(processor: number, armedInHold: boolean): Said {
   return [
     `Processor ${processor} goes on.`,
-    'It stood still for a few blocks, however large memory is. The others are copied while it runs.',
+    armedInHold
+      ? 'It stood still while W was cleared: the longer, the larger memory is. So on Linux that is done before (--variant arming=live).'
+      : 'It stood still for a few blocks, however large memory is. The others are copied while it runs.',
   ];
 }
 
@@ -143,7 +145,13 @@ export function copiedInSweep(block: number): Said {
   ];
 }
 
-export function written(processor: number, block: number, kept: boolean): Said {
+export function written(processor: number, block: number, kept: boolean, stopped: boolean): Said {
+  if (stopped) {
+    return [
+      `A write that processor ${processor} had begun lands in block ${block}.`,
+      'It was let through before W was cleared, and waited in the buffer of the processor. T0 is when no such write is left.',
+    ];
+  }
   return [
     `A write of processor ${processor} lands in block ${block}.`,
     kept ? 'Memory changes, the snapshot does not: it has the block.' : 'W is set: nothing is in its way.',
@@ -184,10 +192,11 @@ export function closing({ leftOut, listed: unsure, wrong, lucky }: Outcome): Sai
   }
   const left = leftOut.length === 0 ? '' : ` Left out on purpose: ${name(leftOut)}.`;
   const doubtful = unsure.length === 0 ? '' : ` Listed as unreliable: ${name(unsure)}.`;
+  const but = unsure.length === 0 ? '' : ', but for what is listed';
   const luck = lucky ? ' With dma=risk that was luck: another --seed may end otherwise.' : '';
   return [
     'All is copied: the snapshot is done.',
-    `It shows memory as it was at T0, whatever has changed since (*).${left}${doubtful}${luck} All stood still for a few blocks, a writer for one or two. The same of a process: livecore dump PID`,
+    `It shows memory as it was at T0${but}, whatever has changed since (*).${left}${doubtful}${luck} All stood still for a moment, a writer for the copy of its block. The same of a process: livecore dump PID`,
   ];
 }
 

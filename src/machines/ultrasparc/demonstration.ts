@@ -32,6 +32,10 @@ export interface Demonstration {
   readonly frames: readonly Frame[];
   /** not a part of the snapshot: the block of a copy map that is not copied, excluded DMA buffers */
   readonly leftOut: readonly number[];
+  /** listed by the snapshot as unreliable */
+  readonly listed: readonly number[];
+  /** neither, and yet not as they were at T0: what a choice that can go wrong leads to */
+  readonly wrong: readonly number[];
   readonly failure: string | undefined;
 }
 
@@ -135,6 +139,8 @@ class Narrator implements Observer {
       computer: this.#computer,
       frames: this.#frames,
       leftOut: this.#leftOut,
+      listed: [...this.#listed],
+      wrong,
       failure: snapshot.failure?.message,
     };
   }
@@ -156,7 +162,7 @@ class Narrator implements Observer {
   // What the snapshot program does --------------------------------------------------------------------------------
 
   #access(op: number, a: number, b: number): void {
-    const { tables, processors, state } = this.#computer;
+    const { tables, processors, state, plan } = this.#computer;
     switch (op) {
       case Op.active:
         if (a === 1) this.#say(words.STARTED);
@@ -182,7 +188,7 @@ class Narrator implements Observer {
         return;
       case Op.go:
         this.#step = 'S4';
-        if (processors[a] !== undefined) this.#say(words.goesOn(a));
+        if (processors[a] !== undefined) this.#say(words.goesOn(a, plan.variants.arming === 'hold'));
         return;
       default:
     }
@@ -233,7 +239,8 @@ class Narrator implements Observer {
   // What the others do ----------------------------------------------------------------------------------------------
 
   processorWrote(processor: number, block: number): void {
-    this.#say(words.written(processor, block, this.#stored.has(block)), block);
+    const { stopped } = this.#computer.processors[processor]!;
+    this.#say(words.written(processor, block, this.#stored.has(block), stopped), block);
   }
   deviceWrote(slot: number, block: number): void {
     this.#say(words.writtenByDevice(slot, block, this.#stored.has(block)), block);

@@ -62,9 +62,14 @@ test('what can not be built is refused with the reason', () => {
   );
   const dma = { devices: [{ transfers: [{ block: 11, word: 0, value: 0 }] }] };
   refuses({ ...dma, slotRegisters: false }, /needs slot registers.*; use dma=exclude/);
-  assert.throws(() => parseVariant('map=nowhere'), /no such variant: map=nowhere.*map=copied\|apart/);
-  for (const text of ['constructor=x', 'map=apart=live', 'map', ''])
-    assert.throws(() => parseVariant(text), /no such variant/, text);
+  assert.throws(
+    () => parseVariant('map=nowhere'),
+    /no such choice: map=nowhere; map is one of copied, apart/,
+  );
+  for (const text of ['constructor=x', 'mop=apart', ''])
+    assert.throws(() => parseVariant(text), /no such variant: .*known are: .*map=copied\|apart/, text);
+  for (const text of ['map=apart=live', 'map'])
+    assert.throws(() => parseVariant(text), /no such choice/, text);
 });
 
 test('right below and right above the hole there are pages', () => {

@@ -116,6 +116,10 @@ export function parseVariant(text: string): Partial<Variants> {
   const choices: readonly string[] = Object.hasOwn(CHOICES, name) ? CHOICES[name as VariantName] : [];
   const value = rest.join('=');
   if (choices.includes(value)) return { [name]: value };
+  if (choices.length > 0)
+    throw new LivecoreError('USAGE', `no such choice: ${text}`, {
+      cure: `${name} is one of ${choices.join(', ')}`,
+    });
   const known = Object.entries(CHOICES).map(([key, values]) => `${key}=${values.join('|')}`);
   throw new LivecoreError('USAGE', `no such variant: ${text}`, { cure: `known are: ${known.join('  ')}` });
 }
