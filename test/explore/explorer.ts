@@ -25,6 +25,11 @@ export const POLICY: Policy = {
 export interface ExploreOptions {
   /** `false`: a miss handler's last two steps are cut from one another */
   readonly fuse?: boolean;
+  /**
+   * Lets processors and devices go on before each turn that serves, although only the turn itself can be noticed: that
+   * somebody who waits is served in it is seen only so.
+   */
+  readonly turns?: boolean;
   /** remembers how every situation came about, so that one from which nothing leads to the end can be shown */
   readonly trace?: boolean;
 }
@@ -82,6 +87,10 @@ interface Rest {
   readonly seen: Seen<number>;
   readonly ended: boolean;
   readonly failure: string | undefined;
+  /** the step that ends here took the traps that waited */
+  readonly served: boolean;
+  /** of the engine that ended: what it lists about the snapshot */
+  readonly lists: Pick<Snapshot, 'unreliable' | 'lost'> | undefined;
 }
 
 /** Ends a run of the engine: what it would do next is known, or of no interest. */
@@ -115,6 +124,7 @@ export class Explorer {
   readonly #todo: [Position, Situation[]][] = [];
   readonly #violations = new Map<string, Violation>();
   readonly #fuse: boolean;
+  readonly #turns: boolean;
   readonly #trace: Situation[] | undefined;
   #runs = 0;
 
@@ -128,6 +138,7 @@ export class Explorer {
     this.#hasher = new Hasher(this.#independence.varying());
     this.#trace = options.trace === true ? [] : undefined;
     this.#fuse = options.fuse ?? true;
+    this.#turns = options.turns ?? false;
   }
 
   explore(): Findings {
@@ -220,11 +231,17 @@ export class Explorer {
 
   /** Where the engine rests now, known from before or new. */
   #restAt(position: Position, snapshot: Snapshot, ended: boolean): Rest {
-    const key = ended ? `ended ${snapshot.failure?.message}` : fingerprint(snapshot);
+    const { unreliable, lost } = snapshot;
+    const key = ended
+      ? `ended ${snapshot.failure?.message} ${JSON.stringify([[...unreliable], [...lost]])}`
+      : fingerprint(snapshot);
     let rest = this.#rests.get(key);
     if (rest === undefined) {
       const failure = ended ? snapshot.failure?.message : undefined;
-      rest = { first: new Position(position, undefined), seen: new Seen(), ended, failure };
+      // Steps serve and act in turns; the field is named in subject.ts.
+      const served = !ended && !(snapshot as unknown as { _serveNext: boolean })._serveNext;
+      const lists = ended ? { unreliable, lost } : undefined;
+      rest = { first: new Position(position, undefined), seen: new Seen(), ended, failure, served, lists };
       this.#rests.set(key, rest);
     }
     position.rest = rest;
@@ -234,7 +251,13 @@ export class Explorer {
   /** The situations that were not here before. */
   #fresh(rest: Rest, here: Situation[]): Situation[] {
     const fresh: Situation[] = [];
-    for (const one of here) {
+    const atTurn = this.#turns && !rest.served && !rest.ended;
+    for (const one of atTurn ? this.#closure(here, undefined) : here) {
+      this.#load(one);
+      if (rest.served) this.#judge.afterServing();
+      this.#judge.noteWaiting();
+      one.words.set(this.#computer.state.words);
+      if (this.#judged(one)) continue;
       const hash = this.#hasher.hash(one.words);
       const seen = rest.seen.get(hash);
       if (seen !== undefined) {
@@ -243,8 +266,9 @@ export class Explorer {
         continue;
       }
       rest.seen.set(hash, one.id);
-      this.#load(one);
       this.#judge.atRest();
+      if (rest.lists !== undefined && rest.failure === undefined)
+        this.#judge.atLists(rest.lists.unreliable, rest.lists.lost);
       if (rest.failure !== undefined) this.#say(`the engine gave up: ${rest.failure}`, one);
       else if (!this.#judged(one)) fresh.push(one);
     }

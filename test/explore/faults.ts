@@ -1,6 +1,6 @@
 import type { Shape } from '../../src/machines/ultrasparc/shape.ts';
 import type { Variants } from '../../src/machines/ultrasparc/variants.ts';
-import { LARGE, ODD, ONE_LARGE, OWN_TSBS, SHARED_TSB, SMALL, shorter } from './scenarios.ts';
+import { FETCHES, LARGE, ODD, ONE_LARGE, OWN_TSBS, SHARED_TSB, SMALL, shorter } from './scenarios.ts';
 import type { Patch } from './subject.ts';
 
 /** A planted fault: one change, and the machine on which it shows, if any order can show it. */
@@ -10,6 +10,8 @@ export interface Fault extends Patch {
   readonly variants?: Partial<Variants>;
   /** `false`: a miss handler's last two steps have to be cut from one another */
   readonly fuse?: boolean;
+  /** it shows at the turns of the engine alone, see ExploreOptions */
+  readonly turns?: boolean;
   /** why no order can show it */
   readonly harmless?: string;
 }
@@ -180,8 +182,7 @@ export const FAULTS: readonly Fault[] = [
     from: 'return phase === Phase.ready || phase === Phase.protection;\n',
     to: 'return true;\n',
     shape: SHORT,
-    harmless:
-      'the handler ends without a store, and protect waits for it (quiesce) before it touches the TSB; what it loads is demapped after. Holding it is not needed for T0',
+    variants: { arming: 'live' },
   },
   {
     name: 'a processor is never let go',
@@ -391,5 +392,70 @@ export const FAULTS: readonly Fault[] = [
     to: '      this.#demap(entry, 1);',
     shape: ONE_LARGE,
     variants: { pages: 'split' },
+  },
+  // what nobody but the judge would miss
+  {
+    name: 'traps are never taken (no S5)',
+    file: `${MACHINE}/machine.ts`,
+    from: '    traps.length = 0;\n    for (let processor',
+    to: '    traps.length = 0;\n    if (this.#copied) return;\n    for (let processor',
+    shape: SHORT,
+    turns: true,
+  },
+  {
+    name: 'traps are taken and not served',
+    file: `${ENGINE}/trap-service.ts`,
+    from: '      else if (!this.#write(first, count, sinceNs)) this.#enqueue(first, count, sinceNs);',
+    to: '      else if (this.mode !== "copy" && !this.#write(first, count, sinceNs)) this.#enqueue(first, count, sinceNs);',
+    shape: SHORT,
+    turns: true,
+  },
+  {
+    name: 'the engine forgets what is unreliable',
+    file: `${ENGINE}/copying.ts`,
+    from: '      context.unreliable.add(first, count);\n',
+    to: '',
+    shape: SHORT,
+    variants: { dma: 'mark' },
+  },
+  {
+    name: 'the engine forgets what is lost',
+    file: `${ENGINE}/copying.ts`,
+    from: '      context.lost.add(first, count);\n',
+    to: '',
+    shape: ODD,
+    variants: { kernel: 'protected' },
+  },
+  {
+    name: 'a piece of a large page maps another block',
+    file: `${MACHINE}/bus.ts`,
+    from: 'dataLow + piece * BLOCK_BYTES] as const;',
+    to: 'dataLow + (piece === 2 ? 3 : piece) * BLOCK_BYTES] as const;',
+    shape: FETCHES,
+    variants: { pages: 'split' },
+  },
+  {
+    name: 'the instruction TLB keeps a large page that is split',
+    file: `${MACHINE}/machine.ts`,
+    from: '      this.#demap(entry, 1);\n',
+    to: '',
+    shape: FETCHES,
+    variants: { pages: 'split' },
+  },
+  {
+    name: 'log record without its mark',
+    file: `${MACHINE}/bus.ts`,
+    from: 'if (word === 0) words[at] = LOG_MARK;',
+    to: 'if (word === 0) words[at] = 0;',
+    shape: SHORT,
+    variants: { storage: 'log' },
+  },
+  {
+    name: 'log record with the checksum of another block',
+    file: `${MACHINE}/bus.ts`,
+    from: 'words[at] = checksum(block, words.subarray',
+    to: 'words[at] = checksum(block + 1, words.subarray',
+    shape: SHORT,
+    variants: { storage: 'log' },
   },
 ];

@@ -2,6 +2,7 @@ import { blocksOf } from '../../src/machines/ultrasparc/address.ts';
 import type { Computer } from '../../src/machines/ultrasparc/computer.ts';
 import { GUARD_WORDS } from '../../src/machines/ultrasparc/computer.ts';
 import type { Instruction, Program } from '../../src/machines/ultrasparc/instruction.ts';
+import { exportLog, rebuild } from '../../src/machines/ultrasparc/log.ts';
 import type { Observer } from '../../src/machines/ultrasparc/observer.ts';
 import type { Plan } from '../../src/machines/ultrasparc/shape.ts';
 import type { storedContent } from '../../src/machines/ultrasparc/storage.ts';
@@ -14,11 +15,19 @@ const LOST = 4;
 /** destroyed without a word before it was kept */
 const GONE = 8;
 
-/** A store as it must reach memory. */
-interface Expected {
+interface Place {
   readonly block: number;
   readonly word: number;
+}
+
+/** A store as it must reach memory. */
+interface Expected extends Place {
   readonly value: number;
+}
+
+/** A list of blocks, as the engine has them. */
+interface Blocks {
+  has(block: number): boolean;
 }
 
 /**
@@ -32,11 +41,13 @@ export class Judge implements Observer {
   readonly #content: typeof storedContent;
   readonly #plan: Plan;
   readonly #stores: Expected[][];
+  /** where each instruction reads, by processor and instruction */
+  readonly #reads: (Place | undefined)[][];
   readonly #initial: Uint32Array;
 
   /** Words of the witness. */
   static words(plan: Plan): number {
-    return plan.blocks * (plan.wordsPerBlock + 1) + plan.shape.programs.length;
+    return plan.blocks * (plan.wordsPerBlock + 1) + 2 * plan.shape.programs.length;
   }
 
   constructor(computer: Computer, content: typeof storedContent) {
@@ -44,6 +55,7 @@ export class Judge implements Observer {
     this.#content = content;
     this.#plan = computer.plan;
     this.#stores = computer.plan.shape.programs.map((program) => storesOf(computer.plan, program));
+    this.#reads = computer.plan.shape.programs.map((program) => readsOf(computer.plan, program));
     this.#initial = computer.state.words.slice();
     computer.observer = this;
   }
@@ -64,8 +76,17 @@ export class Judge implements Observer {
       this.#say(`store ${order} of processor ${processor} is not the one that is next in its program`);
     if (!this.#inSnapshot(block)) return;
     // Written to after it was copied. Its indication may follow: S4 sets W first, and only then the copy map.
-    if (!this.#has(block, KEPT))
+    if (!this.#has(block, KEPT | LOST))
       this.#say(`processor ${processor} wrote to block ${block}, which is not copied`);
+  }
+
+  /** What is read is read from where it stands without a snapshot; so what registers get is what memory has. */
+  processorRead(processor: number, pc: number, block: number, word: number): void {
+    const expected = this.#reads[processor]![pc];
+    if (expected?.block !== block || expected.word !== word)
+      this.#say(
+        `instruction ${pc} of processor ${processor} read block ${block}, which is not where its page is`,
+      );
   }
 
   deviceWrote(slot: number, block: number): void {
@@ -75,7 +96,7 @@ export class Judge implements Observer {
   }
 
   destroyed(processor: number, block: number): void {
-    if (!this.#inSnapshot(block) || this.#has(block, KEPT)) return;
+    if (!this.#inSnapshot(block) || this.#has(block, KEPT | LOST)) return;
     const { pc, program } = this.#computer.processors[processor]!;
     if (program.instructions[pc]!.kind === 'destroy') this.#set(block, GONE);
     else this.#say(`processor ${processor} was let to throw block ${block} away, which is not copied`);
@@ -180,6 +201,39 @@ export class Judge implements Observer {
     this.#computer.state.words[at] = this.#computer.state.words[at]! >> 1;
   }
 
+  /** After a turn that serves: nobody waits still who waited before it, unless nobody can be let go. */
+  afterServing(): void {
+    const { processors, state, places } = this.#computer;
+    if (state.words[places.active] !== 1 || processors.some((processor) => processor.removing)) return;
+    for (const { waitsFor, number } of processors) {
+      const waited = waitsFor >= 0 && state.words[this.#waitOf(number)] === waitsFor + 1;
+      if (waited && state.words[this.#excuseOf(number)] === 0)
+        this.#say(`processor ${number} waits for block ${waitsFor} and is not served`);
+    }
+  }
+
+  /** Remembers who waits between two turns. */
+  noteWaiting(): void {
+    const { processors, state } = this.#computer;
+    for (const { waitsFor, number } of processors) state.words[this.#waitOf(number)] = waitsFor + 1;
+  }
+
+  /** What the engine itself lists at the end, which is all that a user gets to see. */
+  atLists(unreliable: Blocks, lost: Blocks): void {
+    const { firstBlock, blocks, dmaBlocks, variants } = this.#plan;
+    const marks = variants.dma === 'mark' || variants.dma === 'fast';
+    for (let block = firstBlock; block < firstBlock + blocks; block++) {
+      if (unreliable.has(block) !== (marks && dmaBlocks.includes(block)))
+        this.#say(`block ${block} is unreliable and not listed so, or the other way round`);
+      if (lost.has(block) !== this.#has(block, LOST))
+        this.#say(`block ${block} is lost and not listed so, or the other way round`);
+    }
+  }
+
+  #waitOf(processor: number): number {
+    return this.#excuseOf(processor) + this.#plan.shape.programs.length;
+  }
+
   #excuseOf(processor: number): number {
     const { blocks, wordsPerBlock } = this.#plan;
     return this.#computer.places.witness + blocks * (wordsPerBlock + 1) + processor;
@@ -206,6 +260,21 @@ export class Judge implements Observer {
     }
     this.#grants();
     this.#guards();
+    if (plan.variants.storage === 'log') this.#log();
+  }
+
+  /** The log as a file is read again: by its marks and checksums, and not by where the records are known to stand. */
+  #log(): void {
+    const { firstBlock, blocks } = this.#plan;
+    const all = Array.from({ length: blocks }, (_, index) => firstBlock + index);
+    const leftOut = all.filter((block) => this.#leftOut(block));
+    const { content, damaged, missing } = rebuild(exportLog(this.#computer, { leftOut, unreliable: [] }));
+    if (damaged.length > 0) this.#say(`the log has ${damaged.length} records that can't be read`);
+    for (const block of missing) if (!this.#has(block, LOST)) this.#say(`block ${block} is not in the log`);
+    for (const [block, words] of content) {
+      if (!this.#has(block, UNRELIABLE) && !this.#isOfT0(block, words))
+        this.#say(`block ${block} in the log is not as it was at T0`);
+    }
   }
 
   #accounted(block: number): void {
@@ -354,17 +423,28 @@ function storesOf(plan: Plan, program: Program): Expected[] {
   return stores;
 }
 
+/** Of each instruction of a program, where it reads if no snapshot is taken; undefined where it reads nothing. */
+function readsOf(plan: Plan, program: Program): (Place | undefined)[] {
+  let context = program.context ?? 0;
+  return program.instructions.map((instruction) => {
+    if (instruction.kind === 'switch') context = instruction.context ?? 0;
+    if (!['load', 'load-no-fault', 'fetch'].includes(instruction.kind)) return undefined;
+    return translate(plan, context, instruction, program.supervisor ?? false, true);
+  });
+}
+
 /** Where a store goes if no snapshot is taken; undefined where it is refused. */
 function translate(
   plan: Plan,
   context: number,
   { va = 0n }: Instruction,
   supervisor: boolean,
-): { block: number; word: number } | undefined {
+  reads = false,
+): Place | undefined {
   for (const page of plan.shape.pages) {
     const bytes = BigInt(blocksOf(page.size ?? 0)) * 8192n;
     if (va < page.va || va >= page.va + bytes || (!page.global && (page.context ?? 0) !== context)) continue;
-    if (page.writable === false || (page.privileged === true && !supervisor)) return undefined;
+    if ((page.writable === false && !reads) || (page.privileged === true && !supervisor)) return undefined;
     const offset = Number(va - page.va);
     return { block: plan.firstBlock + page.block + (offset >>> 13), word: (offset & 8191) >>> 2 };
   }

@@ -14,7 +14,7 @@ import {
 import { Explorer, type Findings } from './explorer.ts';
 import { FAULTS, type Fault } from './faults.ts';
 import { exploreRandomly } from './random.ts';
-import { LARGE, ODD, OWN_TSBS, SMALL, shorter, withEvent } from './scenarios.ts';
+import { FETCHES, LARGE, ODD, ODD_ALIAS, OWN_TSBS, SMALL, shorter, withEvent } from './scenarios.ts';
 import { loadSubject } from './subject.ts';
 
 const BEGIN = '<!-- made by npm run explore -- --faults --write -->';
@@ -25,6 +25,8 @@ export interface Course {
   readonly name: string;
   readonly shape: Shape;
   readonly variants: readonly Variants[];
+  /** see ExploreOptions */
+  readonly turns?: boolean;
 }
 
 export interface Totals {
@@ -41,30 +43,30 @@ export function combinationsOf(shape: Shape): Variants[] {
   return large ? all : all.filter((variants) => variants.pages === 'whole');
 }
 
-export async function exploreOne(shape: Shape, variants: Variants): Promise<Findings> {
+export async function exploreOne(shape: Shape, variants: Variants, turns = false): Promise<Findings> {
   const subject = await loadSubject('as-it-is');
   const started = variants.start === 'event' ? withEvent(shape) : shape;
-  return new Explorer(subject, { ...started, variants }).explore();
+  return new Explorer(subject, { ...started, variants }, { turns }).explore();
 }
 
 /** Explores a fault, on its machine, and gives what shows it. */
 export async function exploreFault(fault: Fault): Promise<Findings> {
   const subject = await loadSubject(fault.name.replaceAll(/\W+/g, '-'), fault);
   const shape = { ...fault.shape, variants: fault.variants ?? {} };
-  const fuse = fault.fuse ?? true;
-  const findings = new Explorer(subject, shape, { fuse }).explore();
+  const { fuse = true, turns = false } = fault;
+  const findings = new Explorer(subject, shape, { fuse, turns }).explore();
   const unseen = findings.violations[0]?.schedule.length === 0;
-  return unseen ? new Explorer(subject, shape, { fuse, trace: true }).explore() : findings;
+  return unseen ? new Explorer(subject, shape, { fuse, turns, trace: true }).explore() : findings;
 }
 
 export async function exploreCourse(
-  { name, shape, variants }: Course,
+  { name, shape, variants, turns }: Course,
   say: (line: string) => void,
 ): Promise<Totals> {
   const totals: Totals = { combinations: 0, states: 0, orders: 0, violations: 0 };
   const started = performance.now();
   for (const one of variants) {
-    const { states, orders, violations } = await exploreOne(shape, one);
+    const { states, orders, violations } = await exploreOne(shape, one, turns);
     totals.combinations++;
     totals.states += states;
     totals.orders += orders;
@@ -103,12 +105,12 @@ export async function faultTable(
  * explored. Armed live, a combination of it takes some 9 s, an hour and a half in all: `--only` and `--shard` divide that.
  */
 export function courses(quick: boolean): Course[] {
-  const [small, large, odd, own] = [SMALL, LARGE, ODD, OWN_TSBS].map(combinationsOf) as [
-    Variants[],
-    Variants[],
-    Variants[],
-    Variants[],
-  ];
+  const small = combinationsOf(SMALL);
+  const large = combinationsOf(LARGE);
+  const odd = combinationsOf(ODD);
+  const alias = combinationsOf(ODD_ALIAS);
+  const own = combinationsOf(OWN_TSBS);
+  const fetches = combinationsOf(FETCHES);
   const some = (all: Variants[], step: number): Variants[] => all.filter((_, index) => index % step === 0);
   const inHold = large.filter((variants) => variants.arming === 'hold');
   const live = large.filter((variants) => variants.arming === 'live');
@@ -116,8 +118,11 @@ export function courses(quick: boolean): Course[] {
   if (!quick) {
     return [
       { name: 'small', shape: SMALL, variants: small },
+      { name: 'small, 1 access each, at every turn', shape: shorter(SMALL, 1), variants: small, turns: true },
       { name: 'odd', shape: ODD, variants: odd },
+      { name: 'odd, by an alias', shape: ODD_ALIAS, variants: alias },
       { name: 'a TSB for each process, 2 accesses each', shape: shorter(OWN_TSBS, 2), variants: own },
+      { name: 'large page, fetched from', shape: FETCHES, variants: fetches },
       { name: 'large page, armed in the hold', shape: largeShort, variants: inHold },
       { name: 'large page, armed live', shape: largeShort, variants: live },
     ];
@@ -125,9 +130,17 @@ export function courses(quick: boolean): Course[] {
   // Steps that share no factor with the numbers of choices, so that all choices come up.
   return [
     { name: 'small, 1 access each', shape: shorter(SMALL, 1), variants: some(small, 23) },
+    {
+      name: 'small, 1 access each, at every turn',
+      shape: shorter(SMALL, 1),
+      variants: some(small, 191),
+      turns: true,
+    },
     { name: 'small', shape: SMALL, variants: some(small, 383) },
     { name: 'large page, armed in the hold', shape: largeShort, variants: some(inHold, 131) },
+    { name: 'large page, fetched from', shape: FETCHES, variants: some(fetches, 97) },
     { name: 'odd', shape: ODD, variants: some(odd, 257) },
+    { name: 'odd, by an alias', shape: ODD_ALIAS, variants: some(alias, 251) },
     { name: 'a TSB for each process, 1 access each', shape: shorter(OWN_TSBS, 1), variants: some(own, 97) },
   ];
 }

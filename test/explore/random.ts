@@ -156,6 +156,9 @@ export function runDrawn(one: Drawn): { wrong: string | undefined; schedule: str
   const options = { leaves: copyMapMemory(bus) };
   const snapshot = new Snapshot(machine, new UltrasparcStorage(bus), POLICY, machine.clock, options);
   for (let steps = 0; snapshot.step() !== 'ended'; steps++) {
+    // Steps serve and act in turns.
+    if (steps % 2 === 0) judge.afterServing();
+    judge.noteWaiting();
     judge.atRest();
     if (steps > 5_000) wrong ??= 'the snapshot does not end';
     if (steps > 5_000) break;
@@ -168,6 +171,7 @@ export function runDrawn(one: Drawn): { wrong: string | undefined; schedule: str
     for (let actor = 0; actor < computer.actors; actor++) going = act(actor) || going;
   }
   judge.atEnd();
+  if (snapshot.failure === undefined) judge.atLists(snapshot.unreliable, snapshot.lost);
   wrong ??= judge.take() ?? differsFromPlain(shape, computer, effects);
   return { wrong, schedule: shorten(events.map((event) => describe(computer, event))) };
 }

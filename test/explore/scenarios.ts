@@ -112,6 +112,21 @@ export const ODD: Shape = {
   ],
 };
 
+/** Memory that is destroyed untold through one page, and removed and written through another. */
+export const ODD_ALIAS: Shape = {
+  ...SMALL,
+  programs: [
+    {
+      context: 1,
+      instructions: [
+        { kind: 'store', va: APPLICATION, value: 0xa1 },
+        { kind: 'remove', va: APPLICATION },
+      ],
+    },
+    { context: 2, instructions: [{ kind: 'destroy', va: ALIAS }] },
+  ],
+};
+
 /** Each process has its own TSB, and a page that both use may stand in both. */
 export const OWN_TSBS: Shape = { ...SMALL, kernelBlocks: 3, tsb: 'per-process', wordsPerBlock: 24 };
 
@@ -119,6 +134,27 @@ export const OWN_TSBS: Shape = { ...SMALL, kernelBlocks: 3, tsb: 'per-process', 
 export const ONE_LARGE: Shape = {
   ...LARGE,
   programs: [{ context: 1, instructions: LARGE.programs[0]!.instructions.slice(0, 2) }],
+};
+
+/** Instructions that are fetched from two pieces of a large page, and a process that switches into its context to load. */
+export const FETCHES: Shape = {
+  ...LARGE,
+  programs: [
+    {
+      context: 1,
+      instructions: [
+        { kind: 'fetch', va: LARGE_PAGE },
+        { kind: 'fetch', va: LARGE_PAGE + PIECE },
+      ],
+    },
+    {
+      context: 2,
+      instructions: [
+        { kind: 'switch', context: 1 },
+        { kind: 'load', va: LARGE_PAGE + 2n * PIECE },
+      ],
+    },
+  ],
 };
 
 /** One processor finds in the TSB what the other has put there. */

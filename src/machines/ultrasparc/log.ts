@@ -10,13 +10,14 @@ import { type Computer, RECORD_HEAD_WORDS } from './computer.ts';
  *
  * ```
  * head    twice, so that damage to one leaves the other:
- *         0 'LCLH'  4 first block  8 blocks  12 words a block  16 left out: n  20 n block numbers  then CRC-32
+ *         0 'LCLH'  4 first block  8 blocks  12 words a block  16 left out: n  20 unreliable: m
+ *         24 n + m block numbers  then CRC-32
  * record  0 'LCLR'  4 block  8 CRC-32 of block and content  12 content
  * ```
  * All numbers are 32 bits, lowest byte first.
  */
 const HEAD_MARK = 0x4c43_4c48;
-const HEAD_WORDS = 5;
+const HEAD_WORDS = 6;
 
 /** What a log is about. */
 export interface LogHead {
@@ -25,6 +26,8 @@ export interface LogHead {
   readonly wordsPerBlock: number;
   /** blocks that are not part of the snapshot */
   readonly leftOut: readonly number[];
+  /** blocks whose records nobody vouches for */
+  readonly unreliable: readonly number[];
 }
 
 /** What a log holds. */
@@ -37,10 +40,10 @@ export interface Rebuilt {
   readonly damaged: readonly number[];
 }
 
-/** The log of a computer whose storage is mass storage, as the bytes of a file. */
-export function exportLog(computer: Computer, leftOut: readonly number[]): Uint8Array {
+/** The log of a computer whose storage is mass storage, as the bytes of a file, with what the snapshot says about itself. */
+export function exportLog(computer: Computer, about: Pick<LogHead, 'leftOut' | 'unreliable'>): Uint8Array {
   const { plan, places, state } = computer;
-  const head = headWords({ ...plan, leftOut });
+  const head = headWords({ ...plan, ...about });
   const records = state.words.subarray(places.storage, places.storage + state.words[places.logLength]!);
   const bytes = new Uint8Array((2 * head.length + records.length) * 4);
   const view = new DataView(bytes.buffer);
@@ -85,8 +88,9 @@ function isOf(head: LogHead, block: number): boolean {
 }
 
 function headWords(head: LogHead): number[] {
-  const { firstBlock, blocks, wordsPerBlock, leftOut } = head;
-  const words = [HEAD_MARK, firstBlock, blocks, wordsPerBlock, leftOut.length, ...leftOut];
+  const { firstBlock, blocks, wordsPerBlock, leftOut, unreliable } = head;
+  const lists = [leftOut.length, unreliable.length, ...leftOut, ...unreliable];
+  const words = [HEAD_MARK, firstBlock, blocks, wordsPerBlock, ...lists];
   return [...words, crc32(Uint32Array.from(words), 0)];
 }
 
@@ -104,15 +108,18 @@ function findHead(words: Uint32Array): { head: LogHead; end: number } | undefine
 
 function headAt(words: Uint32Array, at: number): { head: LogHead; words: number } | undefined {
   if (words[at] !== HEAD_MARK) return undefined;
-  const [, firstBlock, blocks, wordsPerBlock, leftOut] = words.subarray(at, at + HEAD_WORDS);
-  const end = at + HEAD_WORDS + leftOut!;
-  if (leftOut === undefined || end >= words.length) return undefined;
+  const [, firstBlock, blocks, wordsPerBlock, leftOut, unreliable] = words.subarray(at, at + HEAD_WORDS);
+  if (leftOut === undefined || unreliable === undefined) return undefined;
+  const lists = at + HEAD_WORDS;
+  const end = lists + leftOut + unreliable;
+  if (end >= words.length) return undefined;
   if (crc32(words.subarray(at, end), 0) !== words[end]) return undefined;
   const head = {
     firstBlock: firstBlock!,
     blocks: blocks!,
     wordsPerBlock: wordsPerBlock!,
-    leftOut: [...words.subarray(at + HEAD_WORDS, end)],
+    leftOut: [...words.subarray(lists, lists + leftOut)],
+    unreliable: [...words.subarray(lists + leftOut, end)],
   };
   return { head, words: end + 1 - at };
 }

@@ -5,6 +5,8 @@
 export interface Observer {
   /** A store of a processor reached memory; `order` numbers the stores of its program, from 0. */
   processorWrote(processor: number, block: number, order: number): void;
+  /** The instruction `pc` of a processor's program read this word of memory, or of a store of its own to it. */
+  processorRead?(processor: number, pc: number, block: number, word: number): void;
   /** A DMA transfer reached memory. */
   deviceWrote(slot: number, block: number): void;
   /** A processor threw a block's content away. */

@@ -367,6 +367,7 @@ export class Processor {
     const block = (pageNumberOf(dataHigh, dataLow) & ~inPage) + ((vaLow >>> BLOCK_SHIFT) & inPage);
     const word = (vaLow & (BLOCK_BYTES - 1)) >>> 2;
     if (kind === 'load' || kind === 'load-no-fault' || kind === 'fetch') {
+      this.observer?.processorRead?.(this.number, pc, block, word);
       const value = this.#load(block, word);
       words[this.#offset + REGISTERS + (pc & (REGISTER_COUNT - 1))] =
         dataHigh & IE ? swapBytes(value) : value;

@@ -49,6 +49,16 @@ test('what can not be built is refused with the reason', () => {
   refuses({ devices: [{ transfers: [{ block: -1, word: 0, value: 0 }] }] }, /DMA to block -1/);
   refuses({ devices: [{ transfers: [{ block: 9, word: 2048, value: 0 }] }] }, /DMA to word 2048 of block 9/);
   refuses({ pages: [{ va: 0x2000n, block: 9, context: -1 }] }, /context -1 is not one.*; use 0 to 8191/);
+  refuses({ firstBlock: -1 }, /main memory begins at block -1/);
+  refuses({ blocks: 6.5 }, /blocks is 6.5/);
+  refuses({ pages: [{ va: 2n ** 64n + 0x2000n, block: 9 }] }, /an address has 64 bits/);
+  refuses(
+    { programs: [{ instructions: [{ kind: 'load', va: 2n ** 64n }] }] },
+    /load: an address has 64 bits/,
+  );
+  refuses({ programs: [{ instructions: [{ kind: 'switch', context: 99_999 }] }] }, /switch: context 99999/);
+  const twice = [9, 10].map((block) => ({ va: 0x2000n, block }));
+  refuses({ pages: twice }, /another page has the same address in the same context/);
   refuses({ tsbEntries: 0 }, /tsbEntries is 0; give it a whole number from 1 on/);
   refuses({ wordsPerBlock: 1024.5 }, /wordsPerBlock is 1024.5/);
   const line = { kind: 'block-store', va: 0x2000n, value: 1 } as const;

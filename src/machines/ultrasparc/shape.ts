@@ -99,6 +99,11 @@ export function planOf(shape: Shape): Plan {
   for (const [name, count] of Object.entries(counts))
     demand(Number.isInteger(count) && count >= 1, `${name} is ${count}`, 'give it a whole number from 1 on');
   demand(
+    Number.isInteger(firstBlock) && firstBlock >= 0,
+    `main memory begins at block ${firstBlock}`,
+    'let it begin at a whole number from 0 on',
+  );
+  demand(
     wordsPerBlock <= BLOCK_BYTES / 4,
     `a block has at most ${BLOCK_BYTES / 4} words, not ${wordsPerBlock}`,
     'give its blocks fewer words',
@@ -231,6 +236,7 @@ function checkPages(plan: Plan): void {
     const { va, size = 0 } = page;
     const count = blocksOf(size);
     const name = `page ${va.toString(16)}`;
+    checkAddress(name, va);
     demand(
       isLegal(high(va)),
       `${name}: the address is out of range, VA<63:43> is neither all zeros nor all ones`,
@@ -250,7 +256,7 @@ function checkPages(plan: Plan): void {
       va,
     );
     demand(
-      page.block >= 0 && page.block + count <= plan.blocks,
+      Number.isInteger(page.block) && page.block >= 0 && page.block + count <= plan.blocks,
       `${name}: no such block`,
       `there are ${plan.blocks}`,
       va,
@@ -261,11 +267,12 @@ function checkPages(plan: Plan): void {
       'let main memory begin lower',
       va,
     );
-    const { context = 0 } = page;
+    checkContext(name, page.context);
+    const double = plan.shape.pages.find((other) => other !== page && translatesToo(other, page));
     demand(
-      Number.isInteger(context) && context >= 0 && context < 2 ** 13,
-      `${name}: context ${context} is not one, a context has 13 bits`,
-      'use 0 to 8191',
+      double === undefined,
+      `${name}: another page has the same address in the same context`,
+      'give one of them another address, or another context',
       va,
     );
     if (page.locked) locked++;
@@ -274,6 +281,24 @@ function checkPages(plan: Plan): void {
     }
   }
   demand(locked < plan.tlbEntries, 'locked pages leave no entry of a TLB free', 'lock fewer pages');
+}
+
+function checkAddress(name: string, va: bigint): void {
+  demand(va >= 0n && va < 2n ** 64n, `${name}: an address has 64 bits`, 'use 0 to ffffffffffffffff', va);
+}
+
+function checkContext(name: string, context = 0): void {
+  demand(
+    Number.isInteger(context) && context >= 0 && context < 2 ** 13,
+    `${name}: context ${context} is not one, a context has 13 bits`,
+    'use 0 to 8191',
+  );
+}
+
+/** Whether a page translates an address that another begins with. */
+function translatesToo(page: Page, { va, context = 0, global = false }: Page): boolean {
+  const inside = va >= page.va && va < page.va + BigInt(blocksOf(page.size ?? 0) * BLOCK_BYTES);
+  return inside && (global || (page.global ?? false) || (page.context ?? 0) === context);
 }
 
 /** A TSB's tag has no VA<21:13>: with fewer than 512 entries two pages could be taken for one another. */
@@ -293,10 +318,13 @@ function checkTsbPlace(plan: Plan, page: Page, va: bigint, seen: Map<string, big
 }
 
 function checkPrograms(plan: Plan): void {
-  for (const { instructions } of plan.shape.programs) {
-    for (const { kind, va } of instructions) {
+  for (const [number, { instructions, context: first }] of plan.shape.programs.entries()) {
+    checkContext(`program ${number}`, first);
+    for (const { kind, va, context } of instructions) {
+      if (kind === 'switch') checkContext(`program ${number}: switch`, context);
       if (kind === 'switch' || kind === 'barrier' || kind === 'event') continue;
       demand(va !== undefined, `a ${kind} needs an address`, 'give it a va');
+      checkAddress(kind, va!);
       const word = (low(va!) % BLOCK_BYTES) / 4;
       const words = kind === 'block-store' ? plan.lineWords : 1;
       demand(
