@@ -1,7 +1,7 @@
 /** Draws one moment of the reference machine: as lines of styled text, from which the terminal and SVG are made. */
 import { styleText } from 'node:util';
 import type { Demonstration, Frame } from '../machines/ultrasparc/demonstration.ts';
-import { type BlockView, blocksOf, type ProcessorView, processorsOf, slotsOf } from './explain-view.ts';
+import { type BlockView, blockViewsOf, type ProcessorView, processorsOf, slotsOf } from './explain-view.ts';
 import { wrap } from './format.ts';
 
 /** What a piece of text means; how that looks is the medium's. */
@@ -50,7 +50,7 @@ export function pictureOf(
     ...slotLines(shown),
   ];
   const around = head.length + said.length + (wide ? 0 : machines.length);
-  const blocks = blocksOf(shown);
+  const blocks = blockViewsOf(shown);
   const spread = rows >= around + blocks.length + 1 + (wide ? 2 : 3);
   const gap: Line[] = spread ? [[]] : [];
   const room = rows - around - (spread ? 3 : 0) - 1;
@@ -148,7 +148,7 @@ export function recordOf(shown: Demonstration, index: number): Record<string, un
     what,
     why,
     block,
-    blocks: blocksOf(shown),
+    blocks: blockViewsOf(shown),
     processors: processorsOf(shown),
     devices: slotsOf(shown),
   };

@@ -43,7 +43,7 @@ export interface SlotView {
 }
 
 /** All blocks, as the machine's state stands. */
-export function blocksOf(shown: Demonstration): BlockView[] {
+export function blockViewsOf(shown: Demonstration): BlockView[] {
   const { plan, memory, places, state } = shown.computer;
   const mapStart = plan.firstBlock - (plan.firstBlock % 32);
   // Before the first snapshot the copy map's memory holds anything.

@@ -359,7 +359,7 @@ export class Independence {
     const page = this.#entries[entry]!;
     let bits = 0;
     for (const context of plan.tsbContexts.length === 0 ? [0] : plan.tsbContexts) {
-      const at = tables.slot(page.vaLow, context, page.size);
+      const at = tables.tsbPlace(page.vaLow, context, page.size);
       if (at >= 0) bits |= 1 << numberOf(this.#slots, at);
     }
     return bits;

@@ -158,13 +158,13 @@ suite('Figure 7', () => {
     assert.equal(tables.entry(0), memory.at(FIRST, 0));
     const inKernel = (at: number): boolean =>
       at >= memory.at(FIRST, 0) && at < memory.at(FIRST + plan.tableBlocks, 0);
-    assert.ok(inKernel(tables.slot(Number(VA), 1, 0)) && inKernel(tables.entry(plan.sttEntries - 1)));
+    assert.ok(inKernel(tables.tsbPlace(Number(VA), 1, 0)) && inKernel(tables.entry(plan.sttEntries - 1)));
     assert.equal(state.words[tables.entry(0)], memory.read(FIRST, 0));
   });
 
   test('the TSB is direct-mapped: an address has one place, which it shares with those a TSB further', () => {
     const { tables } = computerOf([]);
-    const place = (page: number): number => tables.slot(page * 0x2000, 1, 0);
+    const place = (page: number): number => tables.tsbPlace(page * 0x2000, 1, 0);
     assert.equal(new Set(Array.from({ length: 8 }, (_, page) => place(page))).size, 8);
     for (let page = 0; page < 8; page++) assert.equal(place(page), place(page + 8));
   });

@@ -6,7 +6,7 @@ import { Processor, processorWords } from './processor.ts';
 import { type Page, type Plan, planOf, type Shape } from './shape.ts';
 import { Layout, State } from './state.ts';
 import { TranslationTables } from './translation-tables.ts';
-import { CP, CV, E, G, IE, L, NFO, P, SIZE_SHIFT, V, W } from './tte.ts';
+import { type PackedTte, pack } from './tte.ts';
 
 /** What the storage holds before a snapshot where `content=random`: seen in an image, it was never written. */
 const RANDOM = 0x5eed_0000;
@@ -192,8 +192,8 @@ export class Computer {
     const words = plan.sttEntries * 4 + plan.tsbEntries * 4 * Math.max(1, plan.tsbContexts.length);
     this.state.words.fill(0, sttOffset, sttOffset + words);
     for (const [index, page] of plan.shape.pages.entries()) {
-      const data = dataWord(page, plan.firstBlock);
-      tables.setEntry(index, [high(page.va), low(page.va)], page.context ?? 0, data);
+      const [, , dataHigh, dataLow] = entryOf(page, plan.firstBlock);
+      tables.setEntry(index, [high(page.va), low(page.va)], page.context ?? 0, [dataHigh, dataLow]);
     }
     return tables;
   }
@@ -204,25 +204,28 @@ export function initialWord(block: number, word: number): number {
   return ((block + 1) * 0x0001_0000 + word * 4 + 0x1000_0000) >>> 0;
 }
 
-function dataWord(page: Page, firstBlock: number): readonly [number, number] {
-  const bit = (set: boolean | undefined, mask: number): number => (set === true ? mask : 0);
-  const pageNumber = firstBlock + page.block;
-  const cacheable = page.cacheable ?? true;
-  const dataHigh =
-    V |
-    ((page.size ?? 0) << SIZE_SHIFT) |
-    bit(page.noFaultOnly, NFO) |
-    bit(page.invertEndianness, IE) |
-    Math.floor(pageNumber / 0x8_0000);
-  const dataLow =
-    (pageNumber << 13) |
-    bit(page.locked, L) |
-    bit(cacheable, CP | CV) |
-    bit(page.sideEffect, E) |
-    bit(page.privileged, P) |
-    bit(page.writable ?? true, W) |
-    bit(page.global, G);
-  return [dataHigh >>> 0, dataLow >>> 0];
+/** The entry of the STT for a page, in the two words of Figure 8. */
+function entryOf(page: Page, firstBlock: number): PackedTte {
+  const { va, block, context = 0, size = 0, writable = true, cacheable = true } = page;
+  return pack({
+    global: page.global ?? false,
+    context,
+    vaTag: (va >> 22n) & 0x3ff_ffff_ffffn,
+    valid: true,
+    size,
+    noFaultOnly: page.noFaultOnly ?? false,
+    invertEndianness: page.invertEndianness ?? false,
+    soft2: 0,
+    diag: 0,
+    pageNumber: firstBlock + block,
+    soft: 0,
+    locked: page.locked ?? false,
+    cacheablePhysical: cacheable,
+    cacheableVirtual: cacheable,
+    sideEffect: page.sideEffect ?? false,
+    privileged: page.privileged ?? false,
+    writable,
+  });
 }
 
 /** Bytes of a block that exist. */

@@ -91,7 +91,7 @@ export class TranslationTables {
    */
   probe(vaHigh: number, vaLow: number, context: number): number {
     for (let size = 0; size <= 1; size++) {
-      const at = this.slot(vaLow, context, size);
+      const at = this.tsbPlace(vaLow, context, size);
       if (at >= 0 && this.#hits(at, vaHigh, vaLow, context, size)) return at;
     }
     return -1;
@@ -99,7 +99,7 @@ export class TranslationTables {
 
   /** Writes a TTE over what the TSB has in its place; larger pages than 64 KiB come from the STT each time. */
   fill(vaHigh: number, vaLow: number, context: number, dataHigh: number, dataLow: number): void {
-    const at = this.slot(vaLow, context, sizeOf(dataHigh));
+    const at = this.tsbPlace(vaLow, context, sizeOf(dataHigh));
     if (at < 0) return;
     const words = this.#state.words;
     words[at] = (((dataLow & G) !== 0 ? V : 0) | (context << 16) | (vaHigh >>> 22)) >>> 0;
@@ -117,13 +117,13 @@ export class TranslationTables {
   /** Takes an entry of the STT out of the TSB of a context. */
   clearTsb(index: number, context: number): void {
     const [vaHigh, vaLow, size] = [this.vaHigh(index), this.vaLow(index), sizeOf(this.dataHigh(index))];
-    const at = this.slot(vaLow, context, size);
+    const at = this.tsbPlace(vaLow, context, size);
     if (at >= 0 && this.#hits(at, vaHigh, vaLow, context, size))
       this.#state.words.fill(0, at, at + TSB_ENTRY_WORDS);
   }
 
   /** The direct-mapped place of an address, as an offset; -1 where there is none. */
-  slot(vaLow: number, context: number, size: number): number {
+  tsbPlace(vaLow: number, context: number, size: number): number {
     const { tsbOffset, tsbEntries, tsbContexts } = this.place;
     if (size > 1) return -1;
     const index = (vaLow >>> (13 + 3 * size)) & (tsbEntries - 1);
