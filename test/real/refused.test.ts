@@ -1,0 +1,223 @@
+/** What can't be dumped, and outputs that can't be written: a message with the cure, an exit status, and nothing else. */
+import assert from 'node:assert/strict';
+import { spawn, spawnSync } from 'node:child_process';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { suite, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { detach, interrupt, seize, WaitStatus } from '../../src/linux/ptrace.ts';
+import { buildTarget } from '../support/build.ts';
+import { differences, takeSnapshot } from '../support/watch.ts';
+import { startWriter, type Writer } from '../support/writer.ts';
+
+const launcher = join(import.meta.dirname, '../../bin/livecore');
+const skip = process.getuid!() === 0 ? buildTarget('writer').skip : 'needs root';
+const TIMEOUT_MS = 60_000;
+
+interface Refused {
+  readonly status: number;
+  readonly stderr: string;
+  readonly error: { readonly code: string; readonly message: string; readonly cure?: string };
+}
+
+/** Dumps in vain, once for people and once for programs, which have to be told the same. */
+function refused(pid: number, ...args: string[]): Refused {
+  const run = (...more: string[]) =>
+    spawnSync(launcher, ['dump', String(pid), ...args, ...more], { encoding: 'utf8', timeout: TIMEOUT_MS });
+  const { status, stderr, stdout } = run();
+  assert.equal(stdout, '');
+  const lines = run('--json').stdout.trim().split('\n');
+  const error = JSON.parse(lines.at(-1)!) as Refused['error'] & { type: string };
+  assert.equal(error.type, 'error');
+  const last = stderr.trim().split('\n').at(-1)!;
+  assert.ok(last.startsWith(`livecore: ${error.message}`), `${last} is not ${error.message}`);
+  return { status: status!, stderr: last, error };
+}
+
+/** A target that is the same after as before, and goes on. */
+async function unharmed(writer: Writer, act: () => void | Promise<void>): Promise<void> {
+  const before = takeSnapshot(writer.pid);
+  await act();
+  // Its own memory figures move with what it writes.
+  const lines = [/^(Rss|Pss|Private|Anonymous|Referenced|Swap|Locked|KSM|Shared|LazyFree)/];
+  assert.deepEqual(differences(before, takeSnapshot(writer.pid), { lines }), []);
+  await writer.advance(100);
+  assert.equal((await writer.check()).wrong, 0);
+}
+
+class Folder implements Disposable {
+  readonly path: string = mkdtempSync(join(tmpdir(), 'livecore-refused-'));
+  #mounted: string | undefined;
+
+  /** A tmpfs in it. */
+  mount(options: string): string {
+    const path = join(this.path, 'mounted');
+    mkdirSync(path);
+    const { status, stderr } = spawnSync('mount', ['-t', 'tmpfs', '-o', options, 'livecore-test', path], {
+      encoding: 'utf8',
+    });
+    assert.equal(status, 0, stderr);
+    this.#mounted = path;
+    return path;
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#mounted !== undefined) spawnSync('umount', [this.#mounted]);
+    rmSync(this.path, { recursive: true, force: true });
+  }
+}
+
+suite('no process that can be dumped', { skip }, () => {
+  test('there is none', async () => {
+    const gone = spawn('true');
+    await new Promise((resolve) => gone.once('exit', resolve));
+    const { status, error } = refused(gone.pid!);
+    assert.deepEqual([status, error.code], [1, 'NO_SUCH_PROCESS']);
+    assert.match(error.message, new RegExp(`dump process ${gone.pid}: `));
+  });
+
+  test('a thread: its process is named', async () => {
+    await using writer = await startWriter({ mib: 4, threads: 1, rate: 100, pace: 'sleep' });
+    const tid = readdirSync(`/proc/${writer.pid}/task`)
+      .map(Number)
+      .find((id) => id !== writer.pid)!;
+    await unharmed(writer, () => {
+      const { status, error } = refused(tid);
+      assert.deepEqual([status, error.code], [1, 'THREAD_ID']);
+      assert.match(
+        error.message + error.cure,
+        new RegExp(`is a thread of process ${writer.pid}.*name the process`),
+      );
+    });
+  });
+
+  test('a thread of the kernel', {
+    skip: existsSync('/proc/2/exe') && 'process 2 is no kernel thread here',
+  }, () => {
+    const { status, error } = refused(2);
+    assert.deepEqual([status, error.code], [1, 'KERNEL_THREAD']);
+  });
+
+  test('one that has ended', async () => {
+    // exec: the shell, which would wait for it, is gone.
+    const parent = spawn('sh', ['-c', 'true & echo $!; exec sleep 100'], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    try {
+      const pid = Number(await new Promise((resolve) => parent.stdout.once('data', resolve)));
+      for (let tries = 0; !/^State:\tZ/m.test(readFileSync(`/proc/${pid}/status`, 'utf8')); tries++) {
+        assert.ok(tries < 1000);
+        await sleep(5);
+      }
+      const { status, error } = refused(pid);
+      assert.deepEqual([status, error.code], [1, 'ZOMBIE']);
+    } finally {
+      parent.kill('SIGKILL');
+    }
+  });
+
+  test('one that is traced: by whom', async () => {
+    await using writer = await startWriter({ mib: 4, threads: 1, rate: 100, pace: 'sleep' });
+    assert.equal(seize(writer.pid, 0), 0);
+    try {
+      const { status, error } = refused(writer.pid);
+      assert.deepEqual([status, error.code], [1, 'ALREADY_TRACED']);
+      const name = readFileSync('/proc/self/comm', 'utf8').trim();
+      assert.ok(error.message.includes(`process ${process.pid} (${name}) traces it already`), error.message);
+      assert.match(error.cure!, new RegExp(`detach process ${process.pid}`));
+    } finally {
+      interrupt(writer.pid);
+      const status = new WaitStatus();
+      while (status.wait(writer.pid) === 0);
+      detach(writer.pid);
+    }
+    await writer.advance(100);
+  });
+});
+
+suite('no output that can be written', { skip }, () => {
+  test('it exists, its folder is missing, it is in a file, it is a folder: each is told, and left as it is', async () => {
+    using folder = new Folder();
+    await using writer = await startWriter({ mib: 4, threads: 1, rate: 100, pace: 'sleep' });
+    const taken = join(folder.path, 'taken');
+    writeFileSync(taken, 'precious');
+    await unharmed(writer, () => {
+      const exists = refused(writer.pid, '-o', taken);
+      assert.deepEqual([exists.status, exists.error.code], [1, 'FILE_EXISTS']);
+      assert.match(exists.error.cure!, /remove it, or choose another name with -o/);
+      for (const output of ['missing/core', 'taken/core', '.']) {
+        const { status, error } = refused(writer.pid, '-o', join(folder.path, output));
+        assert.equal(status, 1);
+        assert.ok(error.message.includes(join(folder.path, output)), error.message);
+      }
+    });
+    assert.equal(readFileSync(taken, 'utf8'), 'precious');
+    assert.deepEqual(readdirSync(folder.path), ['taken']);
+  });
+
+  test('a file system that is read-only', async () => {
+    using folder = new Folder();
+    const path = folder.mount('ro,size=1m');
+    await using writer = await startWriter({ mib: 4, threads: 1, rate: 100, pace: 'sleep' });
+    await unharmed(writer, () => {
+      const { status, error } = refused(writer.pid, '-o', join(path, 'core'));
+      assert.equal(status, 1);
+      assert.match(error.message, /EROFS|read-only/);
+    });
+    assert.deepEqual(readdirSync(path), []);
+  });
+
+  // From the first block that does not fit to the last page of the tail.
+  for (const kib of [16, 1024, 8 * 1024]) {
+    test(`a disk that is full after ${kib} KiB`, async () => {
+      using folder = new Folder();
+      const path = folder.mount(`size=${kib}k`);
+      await using writer = await startWriter({ mib: 16, threads: 2, rate: 1000, pace: 'sleep' });
+      await unharmed(writer, () => {
+        const { status, error } = refused(writer.pid, '-o', join(path, 'core'), '--max-stall', '5s');
+        assert.deepEqual([status, error.code], [1, 'NO_SPACE']);
+        assert.match(error.message, /no space left/);
+        assert.match(error.cure!, /write elsewhere with -o/);
+      });
+      assert.deepEqual(readdirSync(path), []);
+    });
+  }
+});
+
+test('a process that is stopped by a signal is dumped, and stays stopped', { skip }, async () => {
+  using folder = new Folder();
+  await using writer = await startWriter({ mib: 8, threads: 2, rate: 1000, pace: 'sleep' });
+  await writer.advance(100);
+  process.kill(writer.pid, 'SIGSTOP');
+  const states = () =>
+    readdirSync(`/proc/${writer.pid}/task`).map(
+      (tid) => /^State:\t(\w)/m.exec(readFileSync(`/proc/${writer.pid}/task/${tid}/status`, 'utf8'))![1],
+    );
+  for (let tries = 0; !states().every((state) => state === 'T'); tries++) {
+    assert.ok(tries < 1000);
+    await sleep(5);
+  }
+  const file = join(folder.path, 'core');
+  const { status, stderr } = spawnSync(
+    launcher,
+    ['dump', String(writer.pid), '-o', file, '--max-stall', '5s'],
+    {
+      encoding: 'utf8',
+      timeout: TIMEOUT_MS,
+    },
+  );
+  assert.equal(status, 0, stderr);
+  assert.deepEqual([...new Set(states())], ['T']);
+  process.kill(writer.pid, 'SIGCONT');
+  await writer.advance(100);
+  assert.equal((await writer.check()).wrong, 0);
+});
