@@ -25,6 +25,7 @@ interface Flags {
 }
 
 const PLAIN_COLUMNS = 72;
+const NARROWEST = 20;
 /** of a word, for who reads quickly */
 const WORD_MS = 150;
 const AGAIN_MS = 300;
@@ -99,10 +100,16 @@ async function run(flags: Flags, { voice }: Context): Promise<void> {
       playing: flags.step !== true,
     });
   } else if (flags.svg === undefined) {
-    const pictureAt = (index: number): string =>
-      asText(pictureOf(shown, index, PLAIN_COLUMNS), false, PLAIN_COLUMNS);
-    for (const text of plainly(shown, pictureAt)) voice.data(text);
+    const columns = plainColumns();
+    const pictureAt = (index: number): string => asText(pictureOf(shown, index, columns), false, columns);
+    for (const text of plainly(shown, pictureAt, columns)) voice.data(text);
   }
+}
+
+/** Lines of a width that is read well, or of a narrower terminal's (COLUMNS: of one that is not asked itself). */
+function plainColumns(): number {
+  const columns = process.stdout.columns || Number(process.env['COLUMNS']) || PLAIN_COLUMNS;
+  return Math.min(PLAIN_COLUMNS, Math.max(NARROWEST, columns));
 }
 
 function isPlayable(): boolean {
@@ -162,19 +169,19 @@ async function makeFolder(folder: string): Promise<void> {
 }
 
 /** Every moment as a line, and the picture where a step is first seen: for pipes and screen readers. */
-function* plainly(shown: Demonstration, pictureAt: (index: number) => string): Generator<string> {
+function* plainly(
+  shown: Demonstration,
+  pictureAt: (index: number) => string,
+  columns: number,
+): Generator<string> {
   const seen = new Set<string>();
   for (const [index, { step, what, why, again }] of shown.frames.entries()) {
     if (seen.has(step)) {
-      yield fold(`${step}  ${what}${again ? '' : ` ${why}`}`);
+      // The following lines are set in.
+      yield wrap(`${step}  ${what}${again ? '' : ` ${why}`}`, columns - 4).join('\n    ');
     } else {
       yield `${index === 0 ? '' : '\n'}${pictureAt(index)}\n`;
     }
     seen.add(step);
   }
-}
-
-/** Lines of a width that is read well, the following ones set in. */
-function fold(text: string): string {
-  return wrap(text, PLAIN_COLUMNS - 4).join('\n    ');
 }

@@ -214,6 +214,19 @@ test('without a terminal it is plain text, and colourless', () => {
     assert.match(stdout, new RegExp(`^.*\\[?${step}`, 'm'));
 });
 
+test('without a terminal it keeps to COLUMNS, where that is narrow', () => {
+  for (const [columns, widest] of [
+    ['40', 40],
+    ['200', 72],
+    ['x', 72],
+  ] as const) {
+    const env = { ...process.env, COLUMNS: columns };
+    const { stdout } = spawnSync(launcher, ['explain'], { encoding: 'utf8', env });
+    const found = Math.max(...stdout.split('\n').map((line) => line.length));
+    assert.ok(found <= widest && found > widest - 8, `${found} at ${columns}`);
+  }
+});
+
 test('--json: an object a line, with all that the picture shows', () => {
   const { stdout } = spawnSync(launcher, ['explain', '--json'], { encoding: 'utf8' });
   const lines = stdout
