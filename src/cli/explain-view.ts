@@ -9,7 +9,7 @@ const SHOWN_WORDS = 2;
 export interface BlockView {
   readonly block: number;
   readonly holds: string;
-  /** its first words */
+  /** words of it: its first ones, or where memory and snapshot begin to differ */
   readonly memory: readonly string[];
   /** what the translation table says of writing: W is set; cleared by the snapshot; never was set; no page shows it */
   readonly write: 'W' | 'traps' | 'never' | 'no page';
@@ -17,7 +17,7 @@ export interface BlockView {
   readonly copied: boolean;
   /** not a part of the snapshot */
   readonly leftOut: boolean;
-  /** its first words in the snapshot storage, once something of it is there */
+  /** the same words in the snapshot storage, once something of it is there */
   readonly snapshot: readonly string[] | undefined;
   /** memory differs from the snapshot */
   readonly changed: boolean;
@@ -53,16 +53,18 @@ export function blockViewsOf(shown: Demonstration): BlockView[] {
     const bit = block - mapStart;
     const current = state.words.subarray(memory.at(block, 0), memory.at(block, 0) + plan.wordsPerBlock);
     const kept = keptContent(shown, block);
+    const differs = kept?.findIndex((word, at) => word !== current[at]) ?? -1;
+    const from = Math.max(0, Math.min(differs, plan.wordsPerBlock - SHOWN_WORDS));
     const copied = used && (state.words[places.map + (bit >>> 5)]! & (1 << (bit & 31))) !== 0;
     return {
       block,
       holds: plan.contents[index]!,
-      memory: firstWords(current),
+      memory: wordsFrom(current, from),
       write: mayWrite(shown, block),
       copied,
       leftOut: shown.leftOut.includes(block),
-      snapshot: kept === undefined ? undefined : firstWords(kept),
-      changed: copied && (kept?.some((word, at) => word !== current[at]) ?? false),
+      snapshot: kept === undefined ? undefined : wordsFrom(kept, from),
+      changed: copied && differs >= 0,
     };
   });
 }
@@ -131,6 +133,6 @@ function mayWrite({ computer }: Demonstration, block: number): BlockView['write'
   return found;
 }
 
-function firstWords(content: Uint32Array): string[] {
-  return [...content.subarray(0, SHOWN_WORDS)].map((word) => word.toString(16).padStart(8, '0'));
+function wordsFrom(content: Uint32Array, from: number): string[] {
+  return [...content.subarray(from, from + SHOWN_WORDS)].map((word) => word.toString(16).padStart(8, '0'));
 }

@@ -18,7 +18,7 @@ export const INTRODUCTION: readonly Said[] = [
     'A page can be written only while its bit W is set. Where it is cleared a write traps: before it, the snapshot program is called.',
   ],
   [
-    'A row is a block of memory, with the first word in it. No snapshot runs yet.',
+    'A row is a block of memory, with a word of it: the first, or one that has changed. No snapshot runs yet.',
     'W: writes pass; traps: they do not; no page: no program writes it. [x] will say copied, * changed since. Above: the steps, S1 to S7.',
   ],
 ];
