@@ -13,16 +13,20 @@ import {
 } from '../../src/machines/ultrasparc/variants.ts';
 import { Explorer, type Findings } from './explorer.ts';
 import { FAULTS, type Fault } from './faults.ts';
+import { describeTotals, exploreInProcesses, work } from './jobs.ts';
 import { exploreRandomly } from './random.ts';
 import { FETCHES, LARGE, ODD, ODD_ALIAS, OWN_TSBS, SMALL, shorter, withEvent } from './scenarios.ts';
 import { loadSubject } from './subject.ts';
 
-const BEGIN = '<!-- made by npm run explore -- --faults --write -->';
+const FAULTS_BEGIN = '<!-- made by npm run explore -- --faults --write -->';
+const COURSES_BEGIN = '<!-- made by npm run explore -- --write -->';
 const END = '<!-- end -->';
 
 /** A machine and how much of it is explored. */
 export interface Course {
   readonly name: string;
+  /** what it is, for the table */
+  readonly what?: string;
   readonly shape: Shape;
   readonly variants: readonly Variants[];
   /** see ExploreOptions */
@@ -77,8 +81,7 @@ export async function exploreCourse(
     }
   }
   const seconds = (performance.now() - started) / 1000;
-  const figures = `${totals.states} states, ${totals.orders.toExponential(2)} orders, ${totals.violations} violations`;
-  say(`${name}: ${totals.combinations} combinations, ${figures}, ${seconds.toFixed(1)} s`);
+  say(`${name}: ${describeTotals(totals)}, ${seconds.toFixed(1)} s`);
   return totals;
 }
 
@@ -102,7 +105,7 @@ export async function faultTable(
 
 /**
  * The whole, or with `quick` the part for every change. Of the large page's machine one access of each processor is
- * explored. Armed live, a combination of it takes some 9 s, an hour and a half in all: `--only` and `--shard` divide that.
+ * explored. Three hours and a half on one CPU: `--jobs` takes several, `--only` and `--shard` take a part.
  */
 export function courses(quick: boolean): Course[] {
   const small = combinationsOf(SMALL);
@@ -117,14 +120,50 @@ export function courses(quick: boolean): Course[] {
   const largeShort = shorter(LARGE, 1);
   if (!quick) {
     return [
-      { name: 'small', shape: SMALL, variants: small },
-      { name: 'small, 1 access each, at every turn', shape: shorter(SMALL, 1), variants: small, turns: true },
-      { name: 'odd', shape: ODD, variants: odd },
-      { name: 'odd, by an alias', shape: ODD_ALIAS, variants: alias },
-      { name: 'a TSB for each process, 2 accesses each', shape: shorter(OWN_TSBS, 2), variants: own },
-      { name: 'large page, fetched from', shape: FETCHES, variants: fetches },
-      { name: 'large page, armed in the hold', shape: largeShort, variants: inHold },
-      { name: 'large page, armed live', shape: largeShort, variants: live },
+      {
+        name: 'small',
+        what: 'small: 6 blocks, 2 processors with 3 and 4 instructions, 1 transfer, an alias, a context switch',
+        shape: SMALL,
+        variants: small,
+      },
+      {
+        name: 'small, 1 access each, at every turn',
+        what: 'the same with 1 access each, at every turn',
+        shape: shorter(SMALL, 1),
+        variants: small,
+        turns: true,
+      },
+      {
+        name: 'odd',
+        what: 'odd: the same, memory removed and destroyed, a store made in the kernel',
+        shape: ODD,
+        variants: odd,
+      },
+      { name: 'odd, by an alias', what: 'odd, destroyed by an alias', shape: ODD_ALIAS, variants: alias },
+      {
+        name: 'a TSB for each process, 2 accesses each',
+        what: 'small, a TSB for each process, 2 accesses each',
+        shape: shorter(OWN_TSBS, 2),
+        variants: own,
+      },
+      {
+        name: 'large page, fetched from',
+        what: '11 blocks, a large page: 2 fetches, a switch and a load',
+        shape: FETCHES,
+        variants: fetches,
+      },
+      {
+        name: 'large page, armed in the hold',
+        what: 'a large page, armed in the hold, 1 access each',
+        shape: largeShort,
+        variants: inHold,
+      },
+      {
+        name: 'large page, armed live',
+        what: 'a large page, armed live, 1 access each',
+        shape: largeShort,
+        variants: live,
+      },
     ];
   }
   // Steps that share no factor with the numbers of choices, so that all choices come up.
@@ -145,12 +184,30 @@ export function courses(quick: boolean): Course[] {
   ];
 }
 
-/** The table of faults goes where docs/method.md has it. */
-function writeTable(table: readonly string[]): void {
+/** What was explored, for the report. */
+function courseTable(explored: readonly Course[], totals: readonly Totals[]): string[] {
+  const inWords = (orders: number): string => orders.toExponential(1).replace(/e\+?(-?\d+)/, ' x 10^$1');
+  const counted = (count: number): string => count.toLocaleString('en-US');
+  const rows = explored.map(({ name, what }, index) => {
+    const { combinations, states, orders, violations } = totals[index]!;
+    return `| ${what ?? name} | ${combinations} | ${counted(states)} | ${inWords(orders)} | ${violations} |`;
+  });
+  const sum = (pick: (one: Totals) => number): number => totals.reduce((all, one) => all + pick(one), 0);
+  const together = [sum((one) => one.combinations), sum((one) => one.states)].map(counted).join(' | ');
+  return [
+    '| machine | combinations | states | orders | violations |',
+    '|---|---|---|---|---|',
+    ...rows,
+    `| together | ${together} | | ${sum((one) => one.violations)} |`,
+  ];
+}
+
+/** A table goes where docs/method.md has it. */
+function writeTable(begin: string, table: readonly string[]): void {
   const file = join(import.meta.dirname, '../../docs/method.md');
-  const [before, rest = ''] = readFileSync(file, 'utf8').split(BEGIN);
+  const [before, rest = ''] = readFileSync(file, 'utf8').split(begin);
   const after = rest.slice(rest.indexOf(END));
-  writeFileSync(file, `${before}${BEGIN}\n${table.join('\n')}\n${after}`);
+  writeFileSync(file, `${before}${begin}\n${table.join('\n')}\n${after}`);
 }
 
 async function main(): Promise<void> {
@@ -163,14 +220,17 @@ async function main(): Promise<void> {
       shard: { type: 'string', default: '0/1' },
       seed: { type: 'string' },
       runs: { type: 'string', default: '200' },
+      jobs: { type: 'string', default: '1' },
+      work: { type: 'boolean', default: false },
     },
   });
+  if (values.work) return work();
   const say = (line: string): void => void process.stdout.write(`${line}\n`);
-  for (const name of ['seed', 'runs'] as const)
+  for (const name of ['seed', 'runs', 'jobs'] as const)
     if (!/^\d+$/.test(values[name] ?? '0')) throw new Error(`--${name} wants a number, not ${values[name]}`);
   if (values.faults) {
     const { table, missed } = await faultTable();
-    if (values.write) writeTable(table);
+    if (values.write) writeTable(FAULTS_BEGIN, table);
     else for (const line of table) say(line);
     if (missed.length > 0) say(`not as expected: ${missed.join(', ')}`);
     process.exitCode = missed.length > 0 ? 1 : 0;
@@ -182,18 +242,24 @@ async function main(): Promise<void> {
     process.exitCode = found === undefined ? 0 : 1;
     return;
   }
-  let violations = 0;
   const [shard = Number.NaN, shards = Number.NaN] = values.shard.split('/').map(Number);
   if (!(Number.isInteger(shard) && Number.isInteger(shards) && shard >= 0 && shard < shards))
     throw new Error(`--shard wants N/M with N from 0 to M - 1, not ${values.shard}`);
   const known = courses(values.quick);
   if (values.only !== undefined && !known.some(({ name }) => name === values.only))
     throw new Error(`no such course: ${values.only}; there are: ${known.map(({ name }) => name).join('; ')}`);
-  for (const course of known) {
-    if (values.only !== undefined && course.name !== values.only) continue;
-    const variants = course.variants.filter((_, index) => index % shards === shard);
-    violations += (await exploreCourse({ ...course, variants }, say)).violations;
-  }
+  const chosen = known
+    .filter(({ name }) => values.only === undefined || name === values.only)
+    .map((course) => ({
+      ...course,
+      variants: course.variants.filter((_, index) => index % shards === shard),
+    }));
+  const totals: Totals[] = [];
+  if (Number(values.jobs) > 1 && !values.quick)
+    totals.push(...(await exploreInProcesses(import.meta.filename, Number(values.jobs), chosen, say)));
+  else for (const course of chosen) totals.push(await exploreCourse(course, say));
+  if (values.write) writeTable(COURSES_BEGIN, courseTable(chosen, totals));
+  const violations = totals.reduce((sum, one) => sum + one.violations, 0);
   const seed = Math.floor(Math.random() * 2 ** 31);
   const found = values.only === undefined ? exploreRandomly(Number(values.runs), seed) : undefined;
   if (values.only === undefined)
