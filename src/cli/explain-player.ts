@@ -5,7 +5,7 @@ import { clearTimeout, setTimeout } from 'node:timers';
 const HELP = 'space: play, pause  arrows: step  q: quit';
 /** an arrow, or one character */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: it is what a terminal sends
-const KEY = /\u001b[[O][A-Z]|[\s\S]/g;
+const KEY = /\u001b[[O][A-D]|[\s\S]/g;
 
 // xterm, "Alt Screen Buffer" and "Show cursor": what the screen showed before comes back
 const ENTER = '\u001b[?1049h\u001b[?25l';
@@ -59,7 +59,7 @@ export async function play({ count, pictureAt, durationMs, playing }: Play): Pro
     draw();
   };
   const onKey = (key: string): void => {
-    if (key === 'q' || key === '\u0004' || key === '\u001b') {
+    if (key === 'q' || key === '\u0004') {
       resolve(undefined);
       return;
     }
@@ -106,8 +106,6 @@ export async function play({ count, pictureAt, durationMs, playing }: Play): Pro
 
 /** What a key does. */
 const STEPS: Readonly<Record<string, number>> = {
-  '\u001b[H': -Infinity,
-  '\u001b[F': Infinity,
   '\u001b[D': -1,
   '\u001bOD': -1,
   p: -1,

@@ -115,6 +115,10 @@ for (const [columns, rows] of [
 test('plays by itself; Ctrl-C leaves the terminal as it was', { skip }, async () => {
   await withTerminal({}, async ({ shows, press, ended }) => {
     await shows(/ 1\/\d+[\s\S]*playing/);
+    // What a terminal sends for other keys begins with Escape, and ends nothing.
+    press('\u001b[1;5C\u001b[F\u001b');
+    press('n');
+    await shows(/paused/);
     press('\u0003');
     assert.ok((await ended()).endsWith(LEFT));
   });

@@ -28,21 +28,20 @@ export async function work(): Promise<void> {
     const { course, variants } = JSON.parse(line) as Job;
     const { shape, turns } = all[course]!;
     const { states, orders, violations } = await exploreOne(shape, variants, turns);
-    const found = violations.slice(0, 1).map(({ what, schedule }) => ({ what, schedule }));
-    const done: Done = { states, orders, violations: found };
+    const done: Done = { states, orders, violations };
     process.stdout.write(`${JSON.stringify(done)}\n`);
   }
 }
 
 /**
- * Explores courses in `count` processes.
+ * Explores courses in so many processes.
  *
  * @param program the script that calls `work` when it is given --work
  * @returns the totals of each course, in their order
  */
 export async function exploreInProcesses(
   program: string,
-  count: number,
+  processes: number,
   chosen: readonly Course[],
   say: (line: string) => void,
 ): Promise<Totals[]> {
@@ -55,22 +54,32 @@ export async function exploreInProcesses(
   const one = async (): Promise<void> => {
     using worker = new Worker(program);
     for (let job = jobs[next++]; job !== undefined; job = jobs[next++]) {
-      const { states, orders, violations } = await worker.explore(job);
+      const done = await worker.explore(job);
       const at = chosen.findIndex(({ name }) => name === names[job.course]);
       const [course, total] = [chosen[at]!, totals[at]!];
-      total.combinations++;
-      total.states += states;
-      total.orders += orders;
-      total.violations += violations.length;
-      for (const { what, schedule } of violations) {
-        say(`${course.name} ${describeVariants(job.variants)}: ${what}`);
-        for (const event of schedule) say(`    ${event}`);
-      }
+      count(total, `${course.name} ${describeVariants(job.variants)}`, done, say);
       if (total.combinations === course.variants.length) say(`${course.name}: ${describeTotals(total)}`);
     }
   };
-  await Promise.all(Array.from({ length: count }, one));
+  await Promise.all(Array.from({ length: processes }, one));
   return totals;
+}
+
+/** Adds what was found of one combination, and says the first thing that went wrong in it. */
+export function count(
+  totals: Totals,
+  name: string,
+  { states, orders, violations }: Done,
+  say: (line: string) => void,
+): void {
+  totals.combinations++;
+  totals.states += states;
+  totals.orders += orders;
+  totals.violations += violations.length;
+  for (const { what, schedule } of violations.slice(0, 1)) {
+    say(`${name}: ${what}`);
+    for (const event of schedule) say(`    ${event}`);
+  }
 }
 
 /** `768 combinations, 443972784 states, 3.0e+32 orders, 0 violations` */

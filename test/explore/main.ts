@@ -13,7 +13,7 @@ import {
 } from '../../src/machines/ultrasparc/variants.ts';
 import { Explorer, type Findings } from './explorer.ts';
 import { FAULTS, type Fault } from './faults.ts';
-import { describeTotals, exploreInProcesses, work } from './jobs.ts';
+import { count, describeTotals, exploreInProcesses, work } from './jobs.ts';
 import { exploreRandomly } from './random.ts';
 import { FETCHES, LARGE, ODD, ODD_ALIAS, OWN_TSBS, SMALL, shorter, withEvent } from './scenarios.ts';
 import { loadSubject } from './subject.ts';
@@ -70,15 +70,7 @@ export async function exploreCourse(
   const totals: Totals = { combinations: 0, states: 0, orders: 0, violations: 0 };
   const started = performance.now();
   for (const one of variants) {
-    const { states, orders, violations } = await exploreOne(shape, one, turns);
-    totals.combinations++;
-    totals.states += states;
-    totals.orders += orders;
-    totals.violations += violations.length;
-    for (const { what, schedule } of violations.slice(0, 1)) {
-      say(`${name} ${describeVariants(one)}: ${what}`);
-      for (const event of schedule) say(`    ${event}`);
-    }
+    count(totals, `${name} ${describeVariants(one)}`, await exploreOne(shape, one, turns), say);
   }
   const seconds = (performance.now() - started) / 1000;
   say(`${name}: ${describeTotals(totals)}, ${seconds.toFixed(1)} s`);
@@ -254,6 +246,8 @@ async function main(): Promise<void> {
       ...course,
       variants: course.variants.filter((_, index) => index % shards === shard),
     }));
+  if (values.write && (values.quick || values.only !== undefined || shards > 1))
+    throw new Error('--write is for the whole: a part would stand in the document for all');
   const totals: Totals[] = [];
   if (Number(values.jobs) > 1 && !values.quick)
     totals.push(...(await exploreInProcesses(import.meta.filename, Number(values.jobs), chosen, say)));

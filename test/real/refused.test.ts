@@ -1,21 +1,14 @@
 /** What can't be dumped, and outputs that can't be written: a message with the cure, an exit status, and nothing else. */
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { suite, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { detach, interrupt, seize, WaitStatus } from '../../src/linux/ptrace.ts';
 import { buildTarget } from '../support/build.ts';
+import { TestFolder } from '../support/cores.ts';
+import { stopped } from '../support/segments.ts';
 import { differences, takeSnapshot } from '../support/watch.ts';
 import { startWriter, type Writer } from '../support/writer.ts';
 
@@ -54,13 +47,12 @@ async function unharmed(writer: Writer, act: () => void | Promise<void>): Promis
   assert.equal((await writer.check()).wrong, 0);
 }
 
-class Folder implements Disposable {
-  readonly path: string = mkdtempSync(join(tmpdir(), 'livecore-refused-'));
+/** A folder in which a tmpfs can be mounted. */
+class Folder extends TestFolder {
   #mounted: string | undefined;
 
-  /** A tmpfs in it. */
   mount(options: string): string {
-    const path = join(this.path, 'mounted');
+    const path = this.file('mounted');
     mkdirSync(path);
     const { status, stderr } = spawnSync('mount', ['-t', 'tmpfs', '-o', options, 'livecore-test', path], {
       encoding: 'utf8',
@@ -70,9 +62,9 @@ class Folder implements Disposable {
     return path;
   }
 
-  [Symbol.dispose](): void {
+  override [Symbol.dispose](): void {
     if (this.#mounted !== undefined) spawnSync('umount', [this.#mounted]);
-    rmSync(this.path, { recursive: true, force: true });
+    super[Symbol.dispose]();
   }
 }
 
@@ -202,10 +194,7 @@ test('a process that is stopped by a signal is dumped, and stays stopped', { ski
     readdirSync(`/proc/${writer.pid}/task`).map(
       (tid) => /^State:\t(\w)/m.exec(readFileSync(`/proc/${writer.pid}/task/${tid}/status`, 'utf8'))![1],
     );
-  for (let tries = 0; !states().every((state) => state === 'T'); tries++) {
-    assert.ok(tries < 1000);
-    await sleep(5);
-  }
+  await stopped(writer.pid);
   const file = join(folder.path, 'core');
   const { status, stderr } = spawnSync(
     launcher,
