@@ -16,16 +16,12 @@ const module = JSON.stringify(join(import.meta.dirname, 'features.ts'));
 
 /** What a process finds that gives its rights away before it asks. */
 function featuresOfNobody(): Map<string, Feature> {
+  // once before: what is loaded for it may lie in a folder that nobody may not enter
   const script = `const { probeFeatures } = await import(${module});
+    probeFeatures();
     process.setgroups([]); process.setgid(65534); process.setuid(65534);
     console.log(JSON.stringify([...probeFeatures().values()]));`;
-  const output = execFileSync(
-    process.execPath,
-    ['--input-type=module', '-e', `await import('koffi'); ${script}`],
-    {
-      encoding: 'utf8',
-    },
-  );
+  const output = execFileSync(process.execPath, ['--input-type=module', '-e', script], { encoding: 'utf8' });
   return new Map((JSON.parse(output) as Feature[]).map((feature) => [feature.name, feature]));
 }
 
