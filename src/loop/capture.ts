@@ -24,6 +24,8 @@ export interface CaptureOptions {
   /** Called between steps, as often as `tickNs` says; throws to give up. */
   readonly tick?: (capture: Capture) => void;
   readonly tickNs?: number;
+  /** See AttachOptions. */
+  readonly stopping?: (begins: boolean) => void;
   /** Called when nobody waits for us any more: what follows may take its time. */
   readonly released?: () => void;
   /** Called once, before T0. */
@@ -60,7 +62,12 @@ export class Capture implements Disposable {
     const { pid, all, storage, policy } = options;
     // Before anything is done to the target: its state is its own.
     this.#facts = readFacts(pid);
-    this.#attached = new Attachment(pid, { all, staging: storage.memory, marker: markerEntry() });
+    this.#attached = new Attachment(pid, {
+      all,
+      staging: storage.memory,
+      marker: markerEntry(),
+      ...(options.stopping && { stopping: options.stopping }),
+    });
     this.machine = building.use(new ProcessMachine(this.#attached));
     this.snapshot = new Snapshot(
       this.machine,

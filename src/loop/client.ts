@@ -23,6 +23,8 @@ const V8_FLAGS = [
 ];
 
 const PATIENCE_MS = 3000;
+/** How long the loop process may take to hear that it is to end: it may be finishing what others wait for. */
+const CANCEL_PATIENCE_MS = 10_000;
 
 /** Who streams a core while the loop writes it. */
 export interface StreamFollower {
@@ -55,8 +57,11 @@ export async function runLoop(
   const commands = child.stdin as Writable;
   // It may have ended; then its end is told by what it sends.
   commands.on('error', () => {});
+  // One that nobody waits for may hang in a file system; asked to end and silent, it is killed.
+  let killing: NodeJS.Timeout | undefined;
   const cancel = (): void => {
     commands.write(CANCEL);
+    killing = setTimeout(() => child.kill('SIGKILL'), CANCEL_PATIENCE_MS);
   };
   options.signal?.addEventListener('abort', cancel, { once: true });
   stream?.attach((offset) => void commands.write(takenMessage(offset)));
@@ -64,6 +69,7 @@ export async function runLoop(
     return await follow(child, socket, options, stream);
   } finally {
     options.signal?.removeEventListener('abort', cancel);
+    clearTimeout(killing);
     socket.destroy();
     commands.destroy();
   }
@@ -98,6 +104,7 @@ async function follow(
   if (how === undefined) leave(child, options);
   if (last?.type === 'error') throw asError(last);
   if (last !== undefined) return last;
+  if (options.signal?.aborted === true) throw cancelled();
   throw died(how ?? 'SIGKILL', complaint);
 }
 
@@ -174,6 +181,10 @@ function asError(message: LoopMessage & { type: 'error' }): LivecoreError {
   const suffix = cure === undefined ? '' : `; ${cure}`;
   const plain = cure !== undefined && text.endsWith(suffix) ? text.slice(0, -suffix.length) : text;
   return new LivecoreError(code, plain, { ...fields, ...(cure !== undefined && { cure }) });
+}
+
+function cancelled(): LivecoreError {
+  return new LivecoreError('CANCELLED', 'dump given up: cancelled; the target runs on');
 }
 
 /** The loop said nothing at its end: it was killed, by its own watchdog or by somebody. The target runs on. */

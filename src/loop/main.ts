@@ -29,6 +29,8 @@ import { Ticker } from './ticker.ts';
 /** Closing a userfaultfd stops writers for up to 35 ms a GiB: the guards leave time for it. */
 const GUARD_SHARE = 0.4;
 const WATCHDOG_SHARE = 0.6;
+/** While nobody waits for us: longer than anything takes, the page tables of a terabyte walked. */
+const IDLE_NS = 120_000 * NS_PER_MS;
 const FAREWELL_NS = 2_000 * NS_PER_MS;
 const FORCED_PAUSE_MS = 60_000;
 
@@ -60,6 +62,8 @@ function dump(request: LoopRequest, files: DisposableStack): DumpSummary {
     throw new LivecoreError('OWN_PROCESS', `dump process ${pid}: that is livecore's own loop`, { pid });
   const file = output === undefined ? undefined : files.use(new OutputFile(output));
   const fd = file?.fd ?? SPOOL_FD;
+  const watchdog = resources.use(new Watchdog());
+  watchdog.feed(IDLE_NS);
   const policy = policyOf(request);
   const queue = files.use(openStorageQueue(fd));
   rehearse(policy, fd, queue);
@@ -67,9 +71,9 @@ function dump(request: LoopRequest, files: DisposableStack): DumpSummary {
   const storage = files.use(new FileStorage(fd, queue, request.bufferBytes, room));
   const before = readTargetMemory(pid);
   resources.use(hastenHost());
-  const watchdog = resources.use(new Watchdog());
   const stream = room && { room, storage };
-  const watch = new Ticker(link, watchdog, request.maxStallMs * WATCHDOG_SHARE * NS_PER_MS, stream);
+  const guardNs = request.maxStallMs * WATCHDOG_SHARE * NS_PER_MS;
+  const watch = new Ticker(link, watchdog, guardNs, stream);
   const capture = new Capture({
     pid,
     all: request.all,
@@ -77,14 +81,17 @@ function dump(request: LoopRequest, files: DisposableStack): DumpSummary {
     fd,
     storage,
     tick: (running) => watch.tick(running),
+    stopping: (begins) => watchdog.feed(begins ? guardNs : IDLE_NS),
+    // A disk may take as long as it likes.
     released: () => watchdog.feed(0),
     planned: (regions, pauseNs) => link.send(planOf(pid, regions, pauseNs)),
   });
   try {
     capture.run();
   } finally {
-    watchdog.feed(0);
+    watchdog.feed(IDLE_NS);
     capture[Symbol.dispose]();
+    watchdog.feed(0);
   }
   const after = readTargetMemoryIfAlive(pid);
   file?.publish();

@@ -5,16 +5,16 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { childrenOf } from '../../src/cli/interruption.ts';
-import { Core } from '../../src/index.ts';
 import { Random } from '../conformance/random.ts';
 import { noLiveDump } from '../support/live-dump.ts';
 import { startTarget, type Target } from '../support/targets.ts';
+import { assertLetGo, isRunning, OWN_CHANGES, until, wholeCoreOrNone } from '../support/unharmed.ts';
 import { differences, takeSnapshot } from '../support/watch.ts';
 import { startWriter } from '../support/writer.ts';
 
@@ -22,13 +22,9 @@ const launcher = join(import.meta.dirname, '../../bin/livecore');
 const KILLS = 25;
 /** a dump of the writer takes about this long here, from the start of the process on */
 const DUMP_MS = 900;
-const PATIENCE_MS = 20_000;
 
 /** Who is killed: all that there is of the tool, or one of its two processes. */
 const VICTIMS = ['both', 'loop', 'parent'] as const;
-
-/** What a target that runs changes by itself. */
-const OWN = [/^(Referenced|Vm\w+|Pss\w*|Shared_\w+|Private_\w+|Rss|Anonymous): /, / state: /, /^State: /];
 
 async function killDump(
   pid: number,
@@ -57,41 +53,11 @@ function kill(pid: number): void {
   }
 }
 
-/** A zombie is not: its parent may be gone as well. */
-function isRunning(pid: number): boolean {
-  try {
-    return !/^State:\t[ZX]/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
-  } catch {
-    return false;
-  }
-}
-
-async function until(holds: () => boolean, what: string): Promise<void> {
-  for (const end = Date.now() + PATIENCE_MS; !holds(); await sleep(10))
-    assert.ok(Date.now() < end, `${what}: not within ${PATIENCE_MS} ms`);
-}
-
-/** Whether any mapping is registered with a userfaultfd. */
-function isRegistered(pid: number): boolean {
-  return /^VmFlags:.* (um|uw|ui)( |$)/m.test(readFileSync(`/proc/${pid}/smaps`, 'utf8'));
-}
-
-function tracers(pid: number): string[] {
-  return readdirSync(`/proc/${pid}/task`).map(
-    (tid) => /^TracerPid:\t(\d+)$/m.exec(readFileSync(`/proc/${pid}/task/${tid}/status`, 'utf8'))?.[1] ?? '?',
-  );
-}
-
-async function assertNothingLeft(pid: number, folder: string, file: string): Promise<void> {
-  await until(() => tracers(pid).every((tracer) => tracer === '0'), 'nobody is traced');
-  await until(() => !isRegistered(pid), 'nothing is registered');
-  if (existsSync(file)) {
-    // It came to its end before.
-    await using core = await Core.open(file);
-    assert.equal(core.livecore?.complete, true);
-    rmSync(file);
-  }
+async function assertNothingLeft(pid: number, folder: string, file: string): Promise<boolean> {
+  await assertLetGo(pid);
+  const finished = await wholeCoreOrNone(file);
   for (const name of readdirSync(folder)) rmSync(join(folder, name));
+  return finished;
 }
 
 test(`killed ${KILLS} times, the target goes on`, { skip: noLiveDump }, async (context) => {
@@ -106,10 +72,9 @@ test(`killed ${KILLS} times, the target goes on`, { skip: noLiveDump }, async (c
     for (let kills = 0; kills < KILLS; kills++) {
       const { pid } = kills % 3 === 2 ? compute : writer;
       await killDump(pid, file, 60 + random.below(DUMP_MS), random.pick(VICTIMS));
-      if (existsSync(file)) finished++;
-      await assertNothingLeft(pid, folder, file);
+      if (await assertNothingLeft(pid, folder, file)) finished++;
       await writer.advance(2000);
-      assert.deepEqual(differences(before.get(pid)!, takeSnapshot(pid), { lines: OWN }), []);
+      assert.deepEqual(differences(before.get(pid)!, takeSnapshot(pid), { lines: OWN_CHANGES }), []);
     }
     context.diagnostic(`${finished} of ${KILLS} dumps had come to their end before`);
     assert.ok(finished < KILLS, 'no dump was killed');

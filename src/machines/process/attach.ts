@@ -38,6 +38,8 @@ export interface AttachOptions {
   readonly staging: Memory;
   /** pagemap entry of a marker on this kernel, 0n where it can't be told */
   readonly marker: bigint;
+  /** Called before a thread of the target is stopped, and when it runs again: who hangs between is to be ended. */
+  readonly stopping?: (begins: boolean) => void;
 }
 
 const FEATURES =
@@ -69,11 +71,13 @@ export class Attachment implements Disposable {
   readonly #gadgets: Gadgets;
   /** threads that were asked to stop and have not: they sleep uninterruptibly, and stay traced until they are held */
   readonly strays: Set<number> = new Set();
+  readonly #stopping: (begins: boolean) => void;
   readonly #resources: DisposableStack;
 
   constructor(pid: number, options: AttachOptions) {
     using building = new DisposableStack();
     this.pid = pid;
+    this.#stopping = options.stopping ?? (() => {});
     this.staging = options.staging;
     this.marker = options.marker;
     this.memory = building.use(new ProcessMemory(pid));
@@ -132,9 +136,10 @@ export class Attachment implements Disposable {
   #injectInto<T>(tid: number, use: (injection: Injection) => T): T | undefined {
     const options = this.#options(tid);
     const begin = monotonicNs();
-    const thread = StoppedThread.stop(tid, options, this.strays, this.clock);
-    if (thread === undefined) return undefined;
+    this.#stopping(true);
     try {
+      const thread = StoppedThread.stop(tid, options, this.strays, this.clock);
+      if (thread === undefined) return undefined;
       if (!this.#suits(thread)) {
         thread[Symbol.dispose]();
         return undefined;
@@ -143,6 +148,7 @@ export class Attachment implements Disposable {
       return use(injection);
     } finally {
       this.attachNs = Math.max(this.attachNs, monotonicNs() - begin);
+      this.#stopping(false);
     }
   }
 

@@ -119,7 +119,8 @@ class Scratch implements Disposable {
  * does. Disposing of it leaves the target as it was.
  *
  * If we die:
- * - before the first call: the thread has its own registers, and only bytes below its stack are changed;
+ * - before the first call: the thread has its own registers, and only bytes below its stack are changed; or it goes home
+ *   by its frame at once;
  * - inside a call: the thread finishes it, returns into its signal frame and so to where it was;
  * - while there is a helper: it finishes its call and exits by its own frame, closing what it holds.
  */
@@ -162,8 +163,8 @@ export class Injection implements Disposable {
 
   /** The stopped thread as a carrier. Its own descriptors are the process': others may see what it opens. */
   carrier(): Carrier {
-    this.thread.blockSignals();
     this.#resources.defer(() => this.thread.restore());
+    this.#blockSignals();
     return {
       call: (number, ...args) =>
         this.thread.call(this.#gadgets.syscallReturn, this.#scratch.returnStack, number, args),
@@ -181,10 +182,10 @@ export class Injection implements Disposable {
     const flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM;
     const { syscallReturn } = this.#gadgets;
     const { returnStack, exitStack } = this.#scratch;
-    // The helper inherits the mask.
-    thread.blockSignals();
     let result: number;
     try {
+      // The helper inherits the mask.
+      this.#blockSignals();
       result = thread.call(syscallReturn, returnStack, SYS_clone, [flags, exitStack], (tid) => {
         this.#helperTid = tid;
       });
@@ -205,6 +206,12 @@ export class Injection implements Disposable {
 
   [Symbol.dispose](): void {
     this.#resources.dispose();
+  }
+
+  /** The way back is what `ret` finds after a call; without one its first step is the thread's next instruction. */
+  #blockSignals(): void {
+    const { wayBack, intoFrame } = this.#gadgets;
+    this.thread.blockSignals(wayBack[0] ?? intoFrame, this.#scratch.returnStack + WORD_BYTES);
   }
 }
 

@@ -114,8 +114,16 @@ export class StoppedThread implements Disposable {
     return area !== 0 && read(area + 8) !== 0;
   }
 
-  /** Blocks all signals for the thread, so that none is delivered while it carries calls of ours. */
-  blockSignals(): void {
+  /**
+   * Blocks all signals for the thread, so that none is delivered while it carries calls of ours. Only once it would go
+   * home by its frame, which has its own mask: with its own registers, and us dead, it would go on without signals for
+   * ever.
+   *
+   * @param wayBack first address of the way to the frame
+   * @param stack where the rest of that way begins
+   */
+  blockSignals(wayBack: number, stack: number): void {
+    this.#point(wayBack, stack, 0, []);
     this.#call.bytes.fill(0xff, 0, 8);
     check(
       setSignalMask(this.tid, this.#call.address),
@@ -124,14 +132,14 @@ export class StoppedThread implements Disposable {
     );
   }
 
-  /** Puts the saved registers and signal mask back. From here on the thread could go on by itself. */
+  /** Puts the saved signal mask and registers back, in this order: see {@link blockSignals}. */
   restore(): void {
-    check(setRegisters(this.tid, this.registers.address), `restore ${this.tid}`, 'ptrace(PTRACE_SETREGS)');
     check(
       setSignalMask(this.tid, this.signalMask.address),
       `restore ${this.tid}`,
       'ptrace(PTRACE_SETSIGMASK)',
     );
+    check(setRegisters(this.tid, this.registers.address), `restore ${this.tid}`, 'ptrace(PTRACE_SETREGS)');
   }
 
   /**
@@ -147,7 +155,7 @@ export class StoppedThread implements Disposable {
     args: CallArguments,
     onClone?: (tid: number) => void,
   ): number {
-    this.#prepare(rip, frame, number, args);
+    this.#point(rip, frame, number, args);
     for (let stops = 0; stops < 2; ) {
       this.#step();
       if (this.#status.event === PTRACE_EVENT_CLONE) onClone?.(eventMessage(this.tid));
@@ -164,7 +172,7 @@ export class StoppedThread implements Disposable {
 
   /** Ends a thread that is ours: it executes exit(0), and is gone when this returns. */
   end(rip: number, frame: number): void {
-    this.#prepare(rip, frame, SYS_exit, [0]);
+    this.#point(rip, frame, SYS_exit, [0]);
     check(resume(this.tid), `end thread ${this.tid}`, 'ptrace(PTRACE_CONT)', { tid: this.tid });
     this.#stopped = false;
     const deadline = monotonicNs() + CALL_LIMIT_NS;
@@ -181,14 +189,15 @@ export class StoppedThread implements Disposable {
       this.#stopped = false;
       if (restartInterruptedCall(this.registers) && this.#wait !== undefined)
         shortenWait(this.registers, this.#wait);
-      setRegisters(this.tid, this.registers.address);
       setSignalMask(this.tid, this.signalMask.address);
+      setRegisters(this.tid, this.registers.address);
       detach(this.tid, this.#signal);
     }
     this.#memory[Symbol.dispose]();
   }
 
-  #prepare(rip: number, frame: number, number: number, args: CallArguments): void {
+  /** Where the thread goes on, on which stack, and with which call and arguments in its registers. */
+  #point(rip: number, frame: number, number: number, args: CallArguments): void {
     const call = this.#call;
     call.bytes.set(this.registers.bytes.subarray(0, userRegs.sizeBytes));
     const [rdi = 0, rsi = 0, rdx = 0, r10 = 0, r8 = 0, r9 = 0] = args;

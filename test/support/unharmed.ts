@@ -1,0 +1,72 @@
+/** What a tool that died may not leave: traced threads, registered memory, processes of its own, a half file. */
+import assert from 'node:assert/strict';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Core } from '../../src/index.ts';
+import { listProcesses } from '../../src/linux/proc.ts';
+
+const PATIENCE_MS = 20_000;
+
+/** What a target that runs changes by itself: see `Allowed` of watch.ts. */
+export const OWN_CHANGES: readonly RegExp[] = [
+  /^(Referenced|Vm\w+|Pss\w*|Shared_\w+|Private_\w+|Rss|Anonymous): /,
+  / state: /,
+  /^State: /,
+];
+
+/** Waits until it holds; fails after 20 seconds. */
+export async function until(holds: () => boolean, what: string): Promise<void> {
+  for (const end = Date.now() + PATIENCE_MS; !holds(); await sleep(10))
+    assert.ok(Date.now() < end, `${what}: not within ${PATIENCE_MS} ms`);
+}
+
+/** A zombie is not: its parent may be gone as well. */
+export function isRunning(pid: number): boolean {
+  try {
+    return !/^State:\t[ZX]/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
+  } catch {
+    return false;
+  }
+}
+
+/** The loop processes that write to a file, whoever their parent is now. */
+export function loopsFor(file: string): number[] {
+  return listProcesses().filter((pid) => {
+    try {
+      const line = readFileSync(`/proc/${pid}/cmdline`, 'latin1');
+      return line.includes('loop/main.ts') && line.includes(JSON.stringify(file)) && isRunning(pid);
+    } catch {
+      return false;
+    }
+  });
+}
+
+/** Waits until no thread is traced and no memory registered. */
+export async function assertLetGo(pid: number): Promise<void> {
+  await until(() => tracers(pid).every((tracer) => tracer === '0'), 'nobody is traced');
+  await until(() => !isRegistered(pid), 'nothing is registered');
+}
+
+/** Whether a file is there. If so it must be a whole core: only that may bear the name. */
+export async function wholeCoreOrNone(file: string): Promise<boolean> {
+  if (!existsSync(file)) return false;
+  await using core = await Core.open(file);
+  assert.equal(core.livecore?.complete, true);
+  return true;
+}
+
+/** Whether any mapping is registered with a userfaultfd. */
+function isRegistered(pid: number): boolean {
+  return /^VmFlags:.* (um|uw|ui)( |$)/m.test(readFileSync(`/proc/${pid}/smaps`, 'utf8'));
+}
+
+/** A thread may end while it is looked at. */
+function tracers(pid: number): string[] {
+  return readdirSync(`/proc/${pid}/task`).map((tid) => {
+    try {
+      return /^TracerPid:\t(\d+)$/m.exec(readFileSync(`/proc/${pid}/task/${tid}/status`, 'utf8'))?.[1] ?? '?';
+    } catch {
+      return '0';
+    }
+  });
+}
