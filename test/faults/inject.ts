@@ -52,11 +52,11 @@ function noting(wrapped: (...args: (number | string)[]) => number): typeof wrapp
 
 /** Where the C function that `frame` calls is called in src/linux, and for whom. */
 function whence(points: ReadonlyMap<string, Point>): { point: Point | undefined; caller: string } {
-  const { prepareStackTrace, stackTraceLimit } = Error;
+  const { stackTraceLimit } = Error;
   Error.stackTraceLimit = 16;
   Error.prepareStackTrace = (_error, sites) => sites;
   const sites = new Error().stack as unknown as NodeJS.CallSite[];
-  Error.prepareStackTrace = prepareStackTrace;
+  Reflect.deleteProperty(Error, 'prepareStackTrace');
   Error.stackTraceLimit = stackTraceLimit;
   let point: Point | undefined;
   const live = rehearsed ? '/live' : '';
