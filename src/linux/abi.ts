@@ -268,7 +268,6 @@ export const PRIO_PROCESS = 0;
 export const RLIMIT_NPROC = 6;
 export const RLIMIT_NOFILE = 7;
 export const RLIMIT_CORE = 4;
-export const RLIMIT_CPU = 0;
 
 // ---- time.h
 export const CLOCK_REALTIME = 0;

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import type { Policy } from '../engine/policy.ts';
-import { RLIMIT_CORE, RLIMIT_CPU } from '../linux/abi.ts';
+import { RLIMIT_CORE } from '../linux/abi.ts';
 import { monotonicNs } from '../linux/clock.ts';
 import { check } from '../linux/failure.ts';
 import { truncateFile } from '../linux/file.ts';
@@ -61,13 +61,14 @@ class Actor implements Disposable {
   readonly #child: ChildProcess;
 
   constructor() {
-    this.#child = spawn('cat', ['/dev/zero'], { stdio: ['ignore', 'ignore', 'ignore'], env: {} });
+    // It never stops by itself; if we are killed, at any moment and whatever it blocks, the kernel ends it (SIGKILL: the
+    // limit is the hard one too, setrlimit(2)).
+    const script = `ulimit -t ${CPU_SECONDS}; exec cat /dev/zero`;
+    this.#child = spawn('/bin/sh', ['-c', script], { stdio: ['ignore', 'ignore', 'ignore'], env: {} });
     this.#child.on('error', () => {});
-    if (this.#child.pid === undefined) throw new Error('there is no cat');
+    if (this.#child.pid === undefined) throw new Error('there is no shell');
     this.pid = this.#child.pid;
-    // It never stops by itself; if we are killed, the kernel ends it.
     setSoftLimit(RLIMIT_CORE, 0, this.pid);
-    setSoftLimit(RLIMIT_CPU, CPU_SECONDS, this.pid);
     // Until it has allocated its buffer, and reads and writes.
     const deadline = monotonicNs() + STARTED_NS;
     while (readIo(this.pid) < STARTED_BYTES && monotonicNs() < deadline) sleepNs(500_000);
