@@ -2,7 +2,7 @@ import { resolve } from 'node:path';
 import type { DumpOptions, DumpSummary } from './dump-types.ts';
 import { LivecoreError } from './errors.ts';
 import { runLoop } from './loop/client.ts';
-import type { LoopRequest, StreamLimits } from './loop/protocol.ts';
+import { cancelled, type LoopRequest, type StreamLimits } from './loop/protocol.ts';
 import { Spool } from './loop/spool.ts';
 import { Streamer } from './loop/streamer.ts';
 
@@ -90,10 +90,6 @@ async function stream(
   } finally {
     options.signal?.removeEventListener('abort', cancel);
   }
-}
-
-function cancelled(): LivecoreError {
-  return new LivecoreError('CANCELLED', 'dump given up: cancelled; the target runs on');
 }
 
 /** The loop's peak and ours: `peakRssBytes` counts all processes of the tool. */

@@ -3,7 +3,14 @@ import { createInterface } from 'node:readline';
 import type { Duplex, Writable } from 'node:stream';
 import type { DumpOptions, DumpSummary } from '../dump-types.ts';
 import { LivecoreError } from '../errors.ts';
-import { CANCEL, type LoopMessage, type LoopRequest, takenMessage, type WrittenMessage } from './protocol.ts';
+import {
+  CANCEL,
+  cancelled,
+  type LoopMessage,
+  type LoopRequest,
+  takenMessage,
+  type WrittenMessage,
+} from './protocol.ts';
 
 /**
  * V8 as the loop needs it: optimising compilers and their threads take the target's CPU and stop the loop for
@@ -181,10 +188,6 @@ function asError(message: LoopMessage & { type: 'error' }): LivecoreError {
   const suffix = cure === undefined ? '' : `; ${cure}`;
   const plain = cure !== undefined && text.endsWith(suffix) ? text.slice(0, -suffix.length) : text;
   return new LivecoreError(code, plain, { ...fields, ...(cure !== undefined && { cure }) });
-}
-
-function cancelled(): LivecoreError {
-  return new LivecoreError('CANCELLED', 'dump given up: cancelled; the target runs on');
 }
 
 /** The loop said nothing at its end: it was killed, by its own watchdog or by somebody. The target runs on. */

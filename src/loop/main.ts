@@ -74,14 +74,19 @@ function dump(request: LoopRequest, files: DisposableStack): DumpSummary {
   const stream = room && { room, storage };
   const guardNs = request.maxStallMs * WATCHDOG_SHARE * NS_PER_MS;
   const watch = new Ticker(link, watchdog, guardNs, stream);
+  // Once we arm, writers may wait at any moment, also between two stops.
+  let restNs = IDLE_NS;
   const capture = new Capture({
     pid,
     all: request.all,
     policy,
     fd,
     storage,
-    tick: (running) => watch.tick(running),
-    stopping: (begins) => watchdog.feed(begins ? guardNs : IDLE_NS),
+    tick: (running) => {
+      restNs = guardNs;
+      watch.tick(running);
+    },
+    stopping: (begins) => watchdog.feed(begins ? guardNs : restNs),
     // A disk may take as long as it likes.
     released: () => watchdog.feed(0),
     planned: (regions, pauseNs) => link.send(planOf(pid, regions, pauseNs)),

@@ -1,6 +1,6 @@
 /** What the loop process is asked for, and what it tells its parent: JSON, a line each, over a socket. */
 import type { DumpPlan, DumpProgress, DumpSummary } from '../dump-types.ts';
-import type { ErrorCode, ErrorFields } from '../errors.ts';
+import { type ErrorCode, type ErrorFields, LivecoreError } from '../errors.ts';
 
 /** The request, as the loop's only argument. */
 export interface LoopRequest {
@@ -31,6 +31,10 @@ export const SPOOL_FD = 4;
 
 /** What the parent sends: a wish to stop, as is the end of the socket, or how much of a stream its reader has taken. */
 export const CANCEL: string = 'c\n';
+/** What a dump ends with that was told to stop. */
+export function cancelled(): LivecoreError {
+  return new LivecoreError('CANCELLED', 'dump given up: cancelled; the target runs on');
+}
 export function takenMessage(offset: number): string {
   return `${offset}\n`;
 }

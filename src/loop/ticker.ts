@@ -1,13 +1,13 @@
 import type { DumpProgress } from '../dump-types.ts';
 import { NS_PER_MS } from '../engine/policy.ts';
 import type { Phase } from '../engine/snapshot.ts';
-import { LivecoreError } from '../errors.ts';
 import { monotonicNs } from '../linux/clock.ts';
 import type { Watchdog } from '../linux/watchdog.ts';
 import { PAGE_BYTES } from '../machines/process/pages.ts';
 import type { Capture } from './capture.ts';
 import type { FileStorage } from './file-storage.ts';
 import type { ParentLink } from './parent-link.ts';
+import { cancelled } from './protocol.ts';
 import type { SpoolRoom } from './spool-room.ts';
 
 const PROGRESS_NS = 200 * NS_PER_MS;
@@ -38,8 +38,7 @@ export class Ticker {
   tick(capture: Capture): void {
     this.#watchdog.feed(this.#watchdogNs);
     this.#link.receive();
-    if (this.#link.cancelled)
-      throw new LivecoreError('CANCELLED', 'dump given up: cancelled; the target runs on');
+    if (this.#link.cancelled) throw cancelled();
     const now = monotonicNs();
     this.#stream?.room.tick(now, capture.snapshot, this.#stream.storage, this.#link);
     if (now < this.#nextProgress) return;
