@@ -1,4 +1,3 @@
-import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Clock } from '../../src/engine/machine.ts';
 import type { Policy } from '../../src/engine/policy.ts';
@@ -10,6 +9,7 @@ import { ProcessMachine } from '../../src/machines/process/machine.ts';
 import { PAGE_BYTES } from '../../src/machines/process/pages.ts';
 import { buildTarget } from '../support/build.ts';
 import { type Child, startChild } from '../support/child.ts';
+import { tracers } from '../support/unharmed.ts';
 import type { CheckedStorage } from './checked-storage.ts';
 import { type Act, PLACES, type Subject, type SubjectKind, type SubjectOptions } from './subject.ts';
 
@@ -260,10 +260,4 @@ export class ProcessSubject implements Subject {
 
 function originalOf(page: number, word: number): bigint {
   return (BigInt(page) << 32n) | BigInt(word);
-}
-
-function tracers(pid: number): string[] {
-  return readdirSync(`/proc/${pid}/task`).map(
-    (tid) => /^TracerPid:\t(\d+)$/m.exec(readFileSync(`/proc/${pid}/task/${tid}/status`, 'utf8'))?.[1] ?? '?',
-  );
 }

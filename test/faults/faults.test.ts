@@ -1,6 +1,8 @@
 /** Every call of `src/linux` is a point, and its errors are known; killed where a thread carries our calls, it goes home. */
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
+import { listProcesses } from '../../src/linux/proc.ts';
 import { noLiveDump } from '../support/live-dump.ts';
 import { ERRORS } from './errors.ts';
 import { findPoints, pointsIn } from './points.ts';
@@ -17,6 +19,31 @@ test('a new call is found, and named by where it stands', () => {
     pointsIn('x.ts', text).map(({ name, line }) => `${name} ${line}`),
     ['x.b.UFFDIO_API 3', 'x.c.kcmp 7'],
   );
+});
+
+/** The hard limits of CPU time of all `cat /dev/zero`, by pid. */
+function actors(): Map<number, string> {
+  const all = listProcesses().map((pid): [number, string] => {
+    try {
+      if (readFileSync(`/proc/${pid}/cmdline`, 'latin1') !== 'cat\0/dev/zero\0') return [pid, ''];
+      const limits = readFileSync(`/proc/${pid}/limits`, 'utf8');
+      return [pid, /^Max cpu time +\S+ +(\S+)/m.exec(limits)?.[1] ?? '?'];
+    } catch {
+      return [pid, '']; // it has ended
+    }
+  });
+  return new Map(all.filter(([, limit]) => limit !== ''));
+}
+
+test('killed in its rehearsal, the process of that ends by a limit that nothing can block', {
+  skip: noLiveDump,
+}, async () => {
+  await using victims = await Victims.start();
+  const before = actors();
+  const { reached } = await victims.try(SCENES[0]!, 'ptrace.request.ptrace@#step:kill:1');
+  const left = [...actors()].filter(([pid]) => !before.has(pid));
+  for (const [pid] of left) process.kill(pid, 'SIGKILL');
+  assert.deepEqual([reached, left.map(([, limit]) => limit)], [true, ['5']]);
 });
 
 /** Between the first change of a thread's state and the last that puts it back. */

@@ -10,8 +10,8 @@
  *     kill, killed            the process gets SIGKILL before the call, after it
  *   POINT may end in @CALLER: only calls of that function outside `src/linux`, as V8 names it, and in @CALLER/live: of
  *   those only the calls after the loop has rehearsed on a child of its own.
- * LIVECORE_FAULT_LOG=FILE            a line is added for each fault; without LIVECORE_FAULT, at the end, for each
- *                                    point that was reached, with its callers and how often
+ * LIVECORE_FAULT_LOG=FILE     a line is added for each fault that was put in
+ * LIVECORE_FAULT_COUNT=FILE   at the end, a line for each point that was reached, with its caller and how often
  */
 import childProcess from 'node:child_process';
 import { appendFileSync } from 'node:fs';
@@ -21,7 +21,7 @@ import { ERRNO } from '../../src/linux/errno.ts';
 import { type Interposer, interpose } from '../../src/linux/native.ts';
 import { findPoints, LENGTH_AT, type Point } from './points.ts';
 
-const { LIVECORE_FAULT: spec, LIVECORE_FAULT_LOG: log } = process.env;
+const { LIVECORE_FAULT: spec, LIVECORE_FAULT_LOG: log, LIVECORE_FAULT_COUNT: counted } = process.env;
 
 /** One fault, as LIVECORE_FAULT says it. */
 interface Fault {
@@ -40,17 +40,22 @@ function parseFault(text: string): Fault {
   return { text, point, caller, what, first, last: which.endsWith('+') ? Number.POSITIVE_INFINITY : first };
 }
 
-/** whether the loop has raised its priority, which it does when all of its own is ready: from then on it is the target's turn */
+/** whether the loop has raised its priority, which it does when all of its own is ready: then comes the target */
 let rehearsed = false;
 
-function noting(wrapped: (...args: (number | string)[]) => number): typeof wrapped {
-  return (...args) => {
-    rehearsed = true;
-    return wrapped(...args);
+/** The same wrapping, which also notes when the rehearsal is over. */
+function noting(wrap: Interposer): Interposer {
+  return (name, original, fail) => {
+    const wrapped = wrap(name, original, fail);
+    if (name !== 'setpriority') return wrapped;
+    return (...args) => {
+      rehearsed = true;
+      return wrapped(...args);
+    };
   };
 }
 
-/** Where the C function that `frame` calls is called in src/linux, and for whom. */
+/** Where in src/linux the C function was called that is about to be, and for whom. */
 function whence(points: ReadonlyMap<string, Point>): { point: Point | undefined; caller: string } {
   const { stackTraceLimit } = Error;
   Error.stackTraceLimit = 16;
@@ -116,16 +121,15 @@ function interposerOf(
   };
 }
 
-/** Counts what is reached; told when the process ends. */
-function recorder(points: ReadonlyMap<string, Point>): Interposer {
+/** Counts what is reached, and writes it to a file when the process ends. */
+function counter(points: ReadonlyMap<string, Point>, file: string): Interposer {
   const counts = new Map<string, number>();
   process.on('exit', () => {
-    const lines = [...counts].map(([name, count]) => `${name} ${count}\n`);
-    appendFileSync(log!, lines.join(''));
+    const lines = [...counts].map(([where, count]) => `${where} ${count}\n`);
+    appendFileSync(file, lines.join(''));
   });
-  return (name, original) =>
+  return (_name, original) =>
     (...args) => {
-      rehearsed ||= name === 'setpriority';
       const { point, caller } = whence(points);
       const where = `${point?.name ?? 'unknown'}@${caller}`;
       counts.set(where, (counts.get(where) ?? 0) + 1);
@@ -145,21 +149,18 @@ function followIntoLoop(): void {
   syncBuiltinESMExports();
 }
 
-if (spec !== undefined || log !== undefined) {
+if (spec !== undefined || counted !== undefined) {
   const all = findPoints();
   const points = new Map(all.map((point) => [`${point.file}:${point.line}`, point]));
-  if (spec === undefined) interpose(recorder(points));
-  else {
-    const wraps = spec.split(',').map((one) => {
-      const fault = parseFault(one);
-      const natives = new Set(all.filter(({ name }) => name === fault.point).map(({ native }) => native));
-      if (natives.size === 0) throw new Error(`LIVECORE_FAULT=${one}: no such point`);
-      return interposerOf(fault, points, natives);
-    });
-    interpose((name, original, fail) => {
-      const wrapped = wraps.reduce((inner, wrap) => wrap(name, inner, fail), original);
-      return name === 'setpriority' ? noting(wrapped) : wrapped;
-    });
-  }
+  const wraps = (spec?.split(',') ?? []).map((one) => {
+    const fault = parseFault(one);
+    const natives = new Set(all.filter(({ name }) => name === fault.point).map(({ native }) => native));
+    if (natives.size === 0) throw new Error(`LIVECORE_FAULT=${one}: no such point`);
+    return interposerOf(fault, points, natives);
+  });
+  if (counted !== undefined) wraps.push(counter(points, counted));
+  interpose(
+    noting((name, original, fail) => wraps.reduce((inner, wrap) => wrap(name, inner, fail), original)),
+  );
   followIntoLoop();
 }

@@ -10,10 +10,10 @@ import { parseArgs } from 'node:util';
 import { Random } from '../conformance/random.ts';
 import { ERRORS } from './errors.ts';
 import { findPoints, LENGTH_AT } from './points.ts';
-import { type Outcome, SCENES, type Scene, Victims } from './trial.ts';
+import { SCENES, type Scene, Victims } from './trial.ts';
 
 /** A point as one function of the tool reaches it. */
-export interface Reach {
+interface Reach {
   readonly scene: Scene;
   /** POINT@CALLER */
   readonly where: string;
@@ -22,23 +22,22 @@ export interface Reach {
   readonly count: number;
 }
 
-export interface Trial {
+interface Trial {
   readonly reach: Reach;
   readonly fault: string;
 }
 
 /** What each scene reaches that none before it did. */
-export async function reaches(victims: Victims): Promise<Reach[]> {
+async function reaches(victims: Victims): Promise<Reach[]> {
   const folder = mkdtempSync(join(tmpdir(), 'livecore-reached-'));
   const found = new Map<string, Reach>();
   try {
     for (const scene of SCENES) {
-      const log = join(folder, scene.name);
-      // companions of a scene stand in the way of counting: their points are reached by the others
-      const { complaints, ended } = await victims.try(scene, undefined, log);
+      const counts = join(folder, scene.name);
+      const { complaints, ended } = await victims.try(scene, undefined, counts);
       if (complaints.length > 0 || ended !== 0)
         throw new Error(`${scene.name}: ${ended}: ${complaints.join('; ')}`);
-      for (const line of readFileSync(log, 'utf8').trim().split('\n')) {
+      for (const line of readFileSync(counts, 'utf8').trim().split('\n')) {
         const [where = '', count] = line.split(' ');
         const point = where.split('@')[0]!;
         if (!found.has(where)) found.set(where, { scene, where, point, count: Number(count) });
@@ -51,7 +50,7 @@ export async function reaches(victims: Victims): Promise<Reach[]> {
 }
 
 /** Every fault of every reach. */
-export function trialsOf(all: readonly Reach[]): Trial[] {
+function trialsOf(all: readonly Reach[]): Trial[] {
   const natives = new Map(findPoints().map(({ name, native }) => [name, native]));
   return all.flatMap((reach) => {
     const errors = (ERRORS[reach.point] ?? []).flatMap((error) =>
@@ -67,24 +66,13 @@ export function trialsOf(all: readonly Reach[]): Trial[] {
 }
 
 /** SIGKILLs at calls drawn by lot: each reach as likely, any of its calls. */
-export function* randomKills(all: readonly Reach[], seed: number): Generator<Trial> {
+function* randomKills(all: readonly Reach[], seed: number): Generator<Trial> {
   const random = new Random(seed);
   for (;;) {
     const reach = random.pick(all);
     const what = random.pick(['kill', 'killed'] as const);
     yield { reach, fault: `${reach.where}:${what}:${1 + random.below(reach.count)}` };
   }
-}
-
-/** Runs one, and says what is wrong. */
-export async function run(
-  victims: Victims,
-  { reach, fault }: Trial,
-  say: (line: string) => void,
-): Promise<Outcome> {
-  const outcome = await victims.try(reach.scene, fault);
-  for (const complaint of outcome.complaints) say(`${fault} (${reach.scene.name}): ${complaint}`);
-  return outcome;
 }
 
 async function main(): Promise<void> {
@@ -102,7 +90,10 @@ async function main(): Promise<void> {
   await using victims = await Victims.start();
   const all = await reaches(victims);
   const points = new Set(all.map(({ point }) => point));
-  say(`${all.length} ways to ${points.size} of ${findPoints().length} points`);
+  const unreached = findPoints().filter(({ name }) => !points.has(name));
+  say(
+    `${all.length} ways to ${points.size} points; to none by a dump: ${unreached.map(({ name }) => name).join(' ')}`,
+  );
   const kills = Number(values.kills);
   const every = values.every || kills === 0 ? trialsOf(all) : [];
   const drawn = randomKills(all, Number(values.seed)).take(kills);
@@ -112,7 +103,9 @@ async function main(): Promise<void> {
   const ends = new Map<string, number>();
   let [reached, bad, slowest] = [0, 0, 0];
   for (const trial of wanted) {
-    const outcome = await run(victims, trial, say);
+    const outcome = await victims.try(trial.reach.scene, trial.fault);
+    for (const complaint of outcome.complaints)
+      say(`${trial.fault} (${trial.reach.scene.name}): ${complaint}`);
     const end = `${outcome.ended}${outcome.code === undefined ? '' : ` ${outcome.code}`}`;
     ends.set(end, (ends.get(end) ?? 0) + 1);
     if (values.verbose) say(`${trial.fault}: ${end}, ${Math.round(outcome.ms)} ms: ${outcome.message ?? ''}`);
@@ -129,4 +122,4 @@ async function main(): Promise<void> {
   process.exitCode = bad + harm.length > 0 ? 1 : 0;
 }
 
-if (process.argv[1] === import.meta.filename) await main();
+await main();

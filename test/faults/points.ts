@@ -1,6 +1,6 @@
 /**
  * Where faults can be put in: every call of a C function in `src/linux`, found in its source. A point bears the name
- * `file.function.call`, where the call is the system call or the request that is made: `userfaultfd.protect.UFFDIO_WRITEPROTECT`.
+ * `file.function.call`, where the call is the system call or the request that is made: `userfaultfd.writeProtect.UFFDIO_WRITEPROTECT`.
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -40,9 +40,9 @@ export function pointsIn(file: string, text: string): Point[] {
   const lines = text.split('\n');
   const names = new Map<string, number>();
   return [...text.matchAll(CALL)]
-    .filter(({ index }) => !isComment(lines[lineAt(text, index) - 1]!))
-    .map(({ index, 1: direct, 2: systemCall, 3: request, 4: later }) => {
-      const line = lineAt(text, index);
+    .map((match) => ({ match, line: text.slice(0, match.index).split('\n').length }))
+    .filter(({ line }) => !isComment(lines[line - 1]!))
+    .map(({ match: [, direct, systemCall, request, later], line }) => {
       const native = direct ?? later!;
       const call = systemCall ?? (NAMED_BY_REQUEST.has(native) && request ? request : native);
       const plain = `${file.slice(0, -3)}.${enclosing(lines, line)}.${call}`;
@@ -54,10 +54,6 @@ export function pointsIn(file: string, text: string): Point[] {
 
 function isComment(line: string): boolean {
   return /^\s*(\/\/|\*|\/\*)/.test(line);
-}
-
-function lineAt(text: string, index: number): number {
-  return text.slice(0, index).split('\n').length;
 }
 
 /** The function that a line stands in, without its class; a statement of the module itself stands in `module`. */

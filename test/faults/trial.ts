@@ -1,5 +1,5 @@
 /** One dump with a fault in it, and what became of the target, the file and the message. */
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -8,7 +8,7 @@ import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { checkWriterImage } from '../support/check-writer.ts';
 import { startTarget, type Target } from '../support/targets.ts';
-import { assertLetGo, isRunning, loopsFor, OWN_CHANGES, wholeCoreOrNone } from '../support/unharmed.ts';
+import { assertLetGo, isRunning, loopsOf, OWN_CHANGES, wholeCoreOrNone } from '../support/unharmed.ts';
 import { differences, takeSnapshot } from '../support/watch.ts';
 import { startWriter, type Writer } from '../support/writer.ts';
 
@@ -80,20 +80,24 @@ export class Victims implements AsyncDisposable {
   /**
    * Takes a dump with a fault in it.
    *
-   * @param fault see LIVECORE_FAULT; without one, `log` gets what is reached
+   * @param fault see LIVECORE_FAULT
+   * @param counts see LIVECORE_FAULT_COUNT
    */
-  async try(scene: Scene, fault?: string, log?: string): Promise<Outcome> {
+  async try(scene: Scene, fault?: string, counts?: string): Promise<Outcome> {
     const pid = scene.target === 'writer' ? this.#writer.pid : this.#nobody.pid;
     const file = join(this.#folder, 'core');
-    const marks = log ?? join(this.#folder, 'marks');
+    const marks = join(this.#folder, 'marks');
     const before = takeSnapshot(pid);
     const begin = performance.now();
-    const { ended, output, complaint } = await this.#dump(scene, pid, file, fault, marks);
+    const { ended, output, complaints } = await this.#dump(scene, pid, file, {
+      LIVECORE_FAULT: [fault, scene.forced].filter((one) => one !== undefined).join(',') || undefined,
+      LIVECORE_FAULT_LOG: marks,
+      LIVECORE_FAULT_COUNT: counts,
+    });
     const ms = performance.now() - begin;
-    const complaints = complaint === undefined ? [] : [complaint];
     const reached =
       fault !== undefined && existsSync(marks) && readFileSync(marks, 'utf8').includes(` ${fault} `);
-    if (log === undefined) rmSync(marks, { force: true });
+    rmSync(marks, { force: true });
     const last = lastMessage(output);
     const complain = async (check: () => unknown): Promise<void> => {
       try {
@@ -130,10 +134,8 @@ export class Victims implements AsyncDisposable {
     scene: Scene,
     pid: number,
     file: string,
-    fault: string | undefined,
-    marks: string,
-  ): Promise<{ ended: number | NodeJS.Signals; output: string; complaint?: string }> {
-    const faults = [fault, scene.forced].filter((one) => one !== undefined).join(',');
+    env: NodeJS.ProcessEnv,
+  ): Promise<{ ended: number | NodeJS.Signals; output: string; complaints: string[] }> {
     const options = [
       '--max-stall',
       MAX_STALL,
@@ -145,41 +147,33 @@ export class Victims implements AsyncDisposable {
       [`--import=${injector}`, command, 'dump', String(pid), ...options],
       {
         stdio: ['ignore', 'pipe', 'pipe'],
-        env: { ...process.env, ...(faults !== '' && { LIVECORE_FAULT: faults }), LIVECORE_FAULT_LOG: marks },
+        env: { ...process.env, ...env },
       },
     );
     const closed = once(child, 'close');
     if (scene.stream) child.stdout.resume();
     const output = text(scene.stream ? child.stderr : child.stdout);
     if (!scene.stream) child.stderr.resume();
-    const late = sleep(BOUND_MS, 'late', { ref: false });
-    const guarded = await Promise.race([closed, sleep(GUARDED_MS, 'late', { ref: false })]);
-    const loops = loopsFor(file);
-    let held: string | undefined;
-    if (guarded === 'late') {
-      held = await assertLetGo(pid).then(
-        () => undefined,
-        (error: Error) => `it hangs, and ${error.message}`,
-      );
+    const ending = (boundMs: number): Promise<unknown> =>
+      Promise.race([closed, sleep(boundMs, undefined, { ref: false })]);
+    const complaints: string[] = [];
+    await ending(GUARDED_MS);
+    const loops = loopsOf(pid);
+    if (hasNotEnded(child)) {
+      await assertLetGo(pid).catch((error: Error) => complaints.push(`it hangs, and ${error.message}`));
       child.kill('SIGINT');
-    }
-    const how = await Promise.race([closed, late]);
-    if (how === 'late') {
-      for (const loop of loops) process.kill(loop, 'SIGKILL');
+      await ending(BOUND_MS);
+      if (hasNotEnded(child)) complaints.push(`not ended ${BOUND_MS} ms after Ctrl-C`);
       child.kill('SIGKILL');
-      await closed;
-      return { ended: 'SIGKILL', output: await output, complaint: `not ended after ${BOUND_MS} ms` };
     }
+    await closed;
     // without its parent the loop ends in its own way, within its own bound
     for (const end = Date.now() + BOUND_MS; loops.some(isRunning) && Date.now() < end; ) await sleep(10);
-    const left = loops.filter(isRunning);
-    for (const loop of left) process.kill(loop, 'SIGKILL');
-    return {
-      ended: child.exitCode ?? child.signalCode!,
-      output: await output,
-      ...(left.length > 0 && { complaint: 'the loop did not end after its parent' }),
-      ...(held !== undefined && { complaint: held }),
-    };
+    for (const loop of loops.filter(isRunning)) {
+      complaints.push(`the loop ${loop} did not end after its parent`);
+      process.kill(loop, 'SIGKILL');
+    }
+    return { ended: child.exitCode ?? child.signalCode!, output: await output, complaints };
   }
 
   async #judgeEnd(
@@ -206,6 +200,10 @@ export class Victims implements AsyncDisposable {
       throw new Error(`ended by ${ended}`);
     }
   }
+}
+
+function hasNotEnded({ exitCode, signalCode }: ChildProcess): boolean {
+  return exitCode === null && signalCode === null;
 }
 
 interface Message {

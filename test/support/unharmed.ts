@@ -29,12 +29,12 @@ export function isRunning(pid: number): boolean {
   }
 }
 
-/** The loop processes that write to a file, whoever their parent is now. */
-export function loopsFor(file: string): number[] {
+/** The loop processes that dump a target, whoever their parent is now. */
+export function loopsOf(target: number): number[] {
   return listProcesses().filter((pid) => {
     try {
       const line = readFileSync(`/proc/${pid}/cmdline`, 'latin1');
-      return line.includes('loop/main.ts') && line.includes(JSON.stringify(file)) && isRunning(pid);
+      return line.includes('loop/main.ts') && line.includes(`"pid":${target},`) && isRunning(pid);
     } catch {
       return false;
     }
@@ -60,8 +60,8 @@ function isRegistered(pid: number): boolean {
   return /^VmFlags:.* (um|uw|ui)( |$)/m.test(readFileSync(`/proc/${pid}/smaps`, 'utf8'));
 }
 
-/** A thread may end while it is looked at. */
-function tracers(pid: number): string[] {
+/** The tracer of each thread, "0" for none; of a thread that ends while it is looked at as well. */
+export function tracers(pid: number): string[] {
   return readdirSync(`/proc/${pid}/task`).map((tid) => {
     try {
       return /^TracerPid:\t(\d+)$/m.exec(readFileSync(`/proc/${pid}/task/${tid}/status`, 'utf8'))?.[1] ?? '?';
