@@ -4,13 +4,13 @@ import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { suite, test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { detach, interrupt, seize, WaitStatus } from '../../src/linux/ptrace.ts';
 import { buildTarget } from '../support/build.ts';
 import { TestFolder } from '../support/cores.ts';
 import { stopped } from '../support/segments.ts';
 import { differences, takeSnapshot } from '../support/watch.ts';
 import { startWriter, type Writer } from '../support/writer.ts';
+import { startZombie } from '../support/zombie.ts';
 
 const launcher = join(import.meta.dirname, '../../bin/livecore');
 const skip = process.getuid!() === 0 ? buildTarget('writer').skip : 'needs root';
@@ -100,21 +100,9 @@ suite('no process that can be dumped', { skip }, () => {
   });
 
   test('one that has ended', async () => {
-    // exec: the shell, which would wait for it, is gone.
-    const parent = spawn('sh', ['-c', 'true & echo $!; exec sleep 100'], {
-      stdio: ['ignore', 'pipe', 'inherit'],
-    });
-    try {
-      const pid = Number(await new Promise((resolve) => parent.stdout.once('data', resolve)));
-      for (let tries = 0; !/^State:\tZ/m.test(readFileSync(`/proc/${pid}/status`, 'utf8')); tries++) {
-        assert.ok(tries < 1000);
-        await sleep(5);
-      }
-      const { status, error } = refused(pid);
-      assert.deepEqual([status, error.code], [1, 'ZOMBIE']);
-    } finally {
-      parent.kill('SIGKILL');
-    }
+    using zombie = await startZombie();
+    const { status, error } = refused(zombie.pid);
+    assert.deepEqual([status, error.code], [1, 'ZOMBIE']);
   });
 
   test('one that is traced: by whom', async () => {

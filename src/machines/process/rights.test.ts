@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
+import { startZombie } from '../../../test/support/zombie.ts';
 import { LivecoreError } from '../../errors.ts';
 import { CAP_SYS_ADMIN, CAP_SYS_PTRACE } from '../../linux/abi.ts';
 import { readCaller, readTarget } from './right-facts.ts';
@@ -162,23 +162,13 @@ test('the facts of real processes: ours, a kernel thread, nobody', () => {
 });
 
 test('the facts of a child: ours to trace, stopped, then a zombie', async () => {
-  // A parent that does not wait for its child leaves a zombie; so the child ends only when the shell, which would, is gone.
-  const child = 'until grep -q sleep /proc/$PPID/comm; do :; done';
-  const shell = spawn('sh', ['-c', `sh -c '${child}' & echo $!; exec sleep 60`], {
-    stdio: ['ignore', 'pipe', 'inherit'],
+  using zombie = await startZombie();
+  assert.equal(readTarget(zombie.pid).state, 'Z');
+  assert.throws(() => requireRights(judgeRights(readCaller(), readTarget(zombie.pid)), zombie.pid), {
+    code: 'ZOMBIE',
   });
-  try {
-    const [line] = (await shell.stdout.take(1).toArray()) as Buffer[];
-    const zombie = Number(line);
-    while (readTarget(zombie).state !== 'Z') await new Promise((resolve) => setTimeout(resolve, 5));
-    assert.throws(() => requireRights(judgeRights(readCaller(), readTarget(zombie)), zombie), {
-      code: 'ZOMBIE',
-    });
-    const facts = readTarget(shell.pid!);
-    assert.equal(facts.isDescendant, true);
-    assert.equal(facts.memOpens, true);
-    assert.equal(facts.tracer, undefined);
-  } finally {
-    shell.kill('SIGKILL');
-  }
+  const facts = readTarget(zombie.parent);
+  assert.equal(facts.isDescendant, true);
+  assert.equal(facts.memOpens, true);
+  assert.equal(facts.tracer, undefined);
 });
