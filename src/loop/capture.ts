@@ -33,6 +33,8 @@ export interface CaptureOptions {
 }
 
 const TICK_NS = 2_000_000;
+/** after the copy: for waits of the target that end as soon as this, and would end late without us */
+const WAITS_NS = 1_000_000_000;
 
 /** One live core file of one process, from attaching to the written file. */
 export class Capture implements Disposable {
@@ -93,6 +95,7 @@ export class Capture implements Disposable {
     this.#loop();
     this.courseNs.finish = monotonicNs();
     this.#options.released?.();
+    this.machine.keepWaitsUntil(monotonicNs() + WAITS_NS);
     if (this.snapshot.failure !== undefined) throw this.snapshot.failure;
     this.machine.keepThreads();
     storage.finish();
@@ -114,7 +117,9 @@ export class Capture implements Disposable {
       const now = monotonicNs();
       if (this.courseNs.release === 0 && this.snapshot.phase === 'disarm') this.courseNs.release = now;
       // Not in the hold: it is short, and a tick takes up to 0.6 ms.
-      if (now < next || this.snapshot.phase === 'hold') continue;
+      if (this.snapshot.phase === 'hold') continue;
+      this.machine.keepWaits();
+      if (now < next) continue;
       next = now + tickNs;
       try {
         this.#options.tick?.(this);

@@ -73,6 +73,7 @@ export const ERRORS: Readonly<Record<string, readonly ErrorName[]>> = {
   'session.getLimit.prlimit': ['EPERM', 'ESRCH'],
   'session.setSoftLimit.prlimit': ['EPERM', 'ESRCH'],
   'socket.socketPair.socketpair': ['EMFILE', 'ENOMEM'],
+  'socket.socketTimeoutNs.getsockopt': ['ENOTSOCK', 'EBADF'],
   'socket.sendDescriptor.sendmsg': ['EPIPE', 'ENOBUFS', 'EINTR', 'EAGAIN'],
   'socket.receiveDescriptor.recvmsg': ['EAGAIN', 'EINTR', 'ENOMEM'],
   'uring.constructor.io_uring_setup': ['ENOSYS', 'EPERM', 'ENOMEM', 'EMFILE'],

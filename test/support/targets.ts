@@ -27,7 +27,7 @@ export type TargetName =
   | 'setuid-drop';
 
 const judges: Readonly<Record<TargetName, Judge>> = {
-  /** threads asleep in 43 kinds of system calls: no EINTR, no early wake, no surprise */
+  /** threads asleep in 44 kinds of system calls: no EINTR, no early wake, no surprise */
   idle: (kinds) =>
     kinds.flatMap((kind: Report) => [
       kind.eintr > 0 && `${kind.name}: ${kind.eintr} EINTR`,

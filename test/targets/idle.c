@@ -116,6 +116,11 @@ static void make_ring(struct kind *k) {
   char params[120] = {0}; /* struct io_uring_params; an empty ring that nothing is put into */
   if ((k->fd = (int)syscall(425 /* io_uring_setup */, 1, params)) < 0) k->missing = strerror(errno);
 }
+static void make_ring_absolute(struct kind *k) {
+  make_ring(k);
+  /* before 6.12 the flag is not known */
+  if (!k->missing && syscall(426, k->fd, 0, 0, 1 | 32, NULL, 0) < 0) k->missing = strerror(errno);
+}
 static void make_event(struct kind *k) { k->fd = eventfd(0, 0); }
 static void make_inotify(struct kind *k) { k->fd = inotify_init1(0); }
 static void make_timerfd(struct kind *k) { k->fd = timerfd_create(CLOCK_MONOTONIC, 0); }
@@ -271,6 +276,11 @@ SLEEP(do_io_uring) {
   if (!k->timed) return error_of(syscall(426 /* io_uring_enter */, k->fd, 0, 1, 1, NULL, 8));
   return error_of(syscall(426, k->fd, 0, 1, 1 | 8, &argument, sizeof argument));
 }
+SLEEP(do_io_uring_absolute) {
+  struct timespec t = absolute(CLOCK_MONOTONIC);
+  struct { uint64_t mask; uint32_t mask_size, pad; uint64_t timeout; } argument = {0, 8, 0, (uint64_t)&t};
+  return error_of(syscall(426, k->fd, 0, 1, 1 | 8 | 32 /* IORING_ENTER_ABS_TIMER */, &argument, sizeof argument));
+}
 SLEEP(do_wait4) { return error_of(wait4(k->other, NULL, 0, NULL)); }
 SLEEP(do_waitid) {
   siginfo_t info;
@@ -323,6 +333,8 @@ static struct kind kinds[] = {
     {.name = "io_getevents timed", .timed = true, .prepare = make_aio, .sleep = do_io_getevents},
     {.name = "io_getevents", .prepare = make_aio, .sleep = do_io_getevents},
     {.name = "io_uring_enter timed", .timed = true, .prepare = make_ring, .sleep = do_io_uring, .expected = ETIME},
+    {.name = "io_uring_enter absolute", .timed = true, .prepare = make_ring_absolute, .sleep = do_io_uring_absolute,
+     .expected = ETIME},
     {.name = "io_uring_enter", .prepare = make_ring, .sleep = do_io_uring},
     {.name = "wait4", .prepare = make_child, .sleep = do_wait4},
     {.name = "waitid", .prepare = make_child, .sleep = do_waitid},

@@ -27,8 +27,8 @@ import { Pages } from './pages.ts';
 import { readMappingDetails } from './smaps.ts';
 import { StoppedThread } from './stopped-thread.ts';
 import type { ThreadWords } from './thread-words.ts';
-import { SleepClock } from './timed-wait.ts';
 import { makeUserfaultfds } from './userfaultfd-in-target.ts';
+import { WaitKeeper } from './wait-keeper.ts';
 import { Witness } from './witness.ts';
 
 /** How to attach. */
@@ -67,7 +67,7 @@ export class Attachment implements Disposable {
   readonly sharers: readonly number[];
   /** the longest that a thread was stopped for an injection */
   attachNs = 0;
-  readonly clock: SleepClock = new SleepClock();
+  readonly waits: WaitKeeper;
   readonly #gadgets: Gadgets;
   /** threads that were asked to stop and have not: they sleep uninterruptibly, and stay traced until they are held */
   readonly strays: Set<number> = new Set();
@@ -90,6 +90,7 @@ export class Attachment implements Disposable {
       new AddressSpace(pid, this.pagemap, { filter: readCoredumpFilter(pid), all: options.all, details }),
     );
     this.space.refresh();
+    this.waits = building.use(new WaitKeeper((address, to, length) => this.#readOwn(address, to, length)));
     this.sharers = findSharers(pid);
     this.#gadgets = this.#findGadgets();
     const [first, second] = this.#inject((injection) =>
@@ -135,10 +136,11 @@ export class Attachment implements Disposable {
 
   #injectInto<T>(tid: number, use: (injection: Injection) => T): T | undefined {
     const options = this.#options(tid);
+    this.waits.settle(this.strays);
     const begin = monotonicNs();
     this.#stopping(true);
     try {
-      const thread = StoppedThread.stop(tid, options, this.strays, this.clock);
+      const thread = StoppedThread.stop(tid, options, this.strays, this.waits);
       if (thread === undefined) return undefined;
       if (!this.#suits(thread)) {
         thread[Symbol.dispose]();
@@ -174,8 +176,13 @@ export class Attachment implements Disposable {
     return rsp < control && control < stack.end;
   }
 
+  /** Reads private memory of the target, which no file system answers for. */
+  #readOwn(address: number, to: number, length: number): number {
+    return this.space.regionAt(address)?.handling === 'protected' ? this.memory.read(address, to, length) : 0;
+  }
+
   #holdOthers(injection: Injection): Disposable {
-    const hold = new Hold(this.pid, this.sharers, new Set(), injection.thread.tid, this.clock);
+    const hold = new Hold(this.pid, this.sharers, this.waits, new Set(), injection.thread.tid);
     hold.begin();
     const deadline = monotonicNs() + 100_000_000;
     while (!hold.look()) {

@@ -27,9 +27,10 @@ import {
   setRegisters,
   WaitStatus,
 } from '../../linux/ptrace.ts';
-import { isInterruptedCall, restartInterruptedCall } from './interrupted-calls.ts';
+import { isInterruptedCall } from './interrupted-calls.ts';
 import { RegisterStore } from './register-store.ts';
-import { type SleepClock, shortenWait, type TimedWait } from './timed-wait.ts';
+import type { TimedWait } from './timed-wait.ts';
+import type { WaitKeeper } from './wait-keeper.ts';
 
 /** New threads stop as they are born, and are held with the rest; so are vfork's children, which share the memory. */
 const OPTIONS = PTRACE_O_TRACECLONE | PTRACE_O_TRACEVFORK | PTRACE_O_TRACEEXEC;
@@ -67,8 +68,8 @@ export class Hold implements Disposable {
   readonly #list: TaskList;
   readonly #traced: ReadonlySet<number>;
   readonly #spared: number;
-  readonly #clock: SleepClock | undefined;
-  readonly #waits = new Map<number, TimedWait>();
+  readonly #keeper: WaitKeeper;
+  #waits: ReadonlyMap<number, TimedWait> = new Map();
   readonly #tasks = new Map<number, HeldTask>();
   readonly #status: WaitStatus = new WaitStatus();
   readonly #registers: Memory = scratch(userRegs.sizeBytes);
@@ -82,21 +83,21 @@ export class Hold implements Disposable {
    * @param sharers tasks outside the thread group that share the memory
    * @param traced tasks that this thread traces already, and has asked to stop
    * @param spared a task that is stopped already, by somebody else of us
-   * @param clock tells how long waits have lasted; without it they start again as they were
+   * @param keeper has the calls that the stop interrupts end when they would have
    */
   constructor(
     pid: number,
     sharers: readonly number[],
+    keeper: WaitKeeper,
     traced: ReadonlySet<number> = new Set(),
     spared = 0,
-    clock?: SleepClock,
   ) {
     this.#pid = pid;
     this.#list = new TaskList(pid);
     this.#sharers = sharers;
     this.#traced = traced;
     this.#spared = spared;
-    this.#clock = clock;
+    this.#keeper = keeper;
   }
 
   /** how many tasks there are */
@@ -181,11 +182,7 @@ export class Hold implements Disposable {
   }
 
   #observeWaits(): void {
-    this.#waits.clear();
-    for (const tid of this.#tasks.keys()) {
-      const wait = this.#tasks.size <= OBSERVED_MAX ? this.#clock?.observe(tid) : undefined;
-      if (wait !== undefined) this.#waits.set(tid, wait);
-    }
+    this.#waits = this.#tasks.size <= OBSERVED_MAX ? this.#keeper.observe(this.#tasks.keys()) : new Map();
   }
 
   #seizeNew(): number {
@@ -280,11 +277,8 @@ export class Hold implements Disposable {
   /** Where the stop has interrupted a call that would say so: it is started again. */
   #restartCall(tid: number): void {
     const registers = this.#registers;
-    if (getRegisters(tid, registers.address) === 0 && restartInterruptedCall(registers)) {
-      const wait = this.#waits.get(tid);
-      if (wait !== undefined) shortenWait(registers, wait);
-      setRegisters(tid, registers.address);
-    }
+    if (getRegisters(tid, registers.address) < 0) return;
+    if (this.#keeper.restart(registers, this.#waits.get(tid))) setRegisters(tid, registers.address);
   }
 }
 

@@ -82,7 +82,7 @@ export class ProcessMachine implements Machine {
     this.#attached = building.use(attached);
     const { pid, memory, userfaultfd } = attached;
     this.name = `process ${pid}`;
-    this.#hold = building.use(new Hold(pid, attached.sharers, attached.strays, 0, attached.clock));
+    this.#hold = building.use(new Hold(pid, attached.sharers, attached.waits, attached.strays));
     this.#words = new ThreadWords(pid, memory);
     this.#traps = new TrapQueue(pid, userfaultfd);
     this.#protection = new Protection(attached, this.#words.blocks);
@@ -191,6 +191,7 @@ export class ProcessMachine implements Machine {
 
   beginHold(): void {
     this.#lettingGo = false;
+    this.#attached.waits.settle(this.#attached.strays);
     this.#hold.seize();
     this.#rehearseHold();
     this.#hold.begin();
@@ -284,6 +285,16 @@ export class ProcessMachine implements Machine {
 
   [Symbol.dispose](): void {
     this.#resources.dispose();
+  }
+
+  /** Ends waits of the target that we have made longer. Often, but not in the hold. */
+  keepWaits(): void {
+    this.#attached.waits.keep();
+  }
+
+  /** The same for what ends before `untilNs` (CLOCK_MONOTONIC). */
+  keepWaitsUntil(untilNs: number): void {
+    this.#attached.waits.keepUntil(untilNs);
   }
 
   /** The threads' registers as plain data. After the hold, when nobody waits for it. */

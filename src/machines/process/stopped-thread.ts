@@ -21,7 +21,8 @@ import {
   WaitStatus,
 } from '../../linux/ptrace.ts';
 import { restartInterruptedCall } from './interrupted-calls.ts';
-import { type SleepClock, shortenWait, type TimedWait } from './timed-wait.ts';
+import { sleepsOf, type TimedWait } from './timed-wait.ts';
+import type { WaitKeeper } from './wait-keeper.ts';
 
 const STOP_LIMIT_NS = 200_000_000;
 const CALL_LIMIT_NS = 500_000_000;
@@ -50,6 +51,7 @@ export class StoppedThread implements Disposable {
   /** a signal that could not be blocked and came while the thread carried a call: delivered on the way out */
   #signal = 0;
   #stopped = false;
+  #keeper: WaitKeeper | undefined;
   #wait: TimedWait | undefined;
   readonly #memory: MappedMemory;
   readonly #call: Memory;
@@ -75,12 +77,14 @@ export class StoppedThread implements Disposable {
     tid: number,
     options: number,
     strays: Set<number>,
-    clock?: SleepClock,
+    keeper?: WaitKeeper,
   ): StoppedThread | undefined {
-    const wait = clock?.observe(tid);
+    const wait = keeper?.observe([tid]).get(tid);
     check(seize(tid, options), `trace thread ${tid}`, 'ptrace(PTRACE_SEIZE)', { tid });
     const thread = StoppedThread.adopt(tid, strays, true);
-    if (thread !== undefined) thread.#wait = wait;
+    if (thread === undefined) return undefined;
+    thread.#keeper = keeper;
+    thread.#wait = wait;
     return thread;
   }
 
@@ -187,13 +191,22 @@ export class StoppedThread implements Disposable {
   [Symbol.dispose](): void {
     if (this.#stopped) {
       this.#stopped = false;
-      if (restartInterruptedCall(this.registers) && this.#wait !== undefined)
-        shortenWait(this.registers, this.#wait);
+      if (this.#keeper === undefined) restartInterruptedCall(this.registers);
+      else this.#keeper.restart(this.registers, this.#wait, this.#sleepsAfter());
       setSignalMask(this.tid, this.signalMask.address);
       setRegisters(this.tid, this.registers.address);
       detach(this.tid, this.#signal);
     }
     this.#memory[Symbol.dispose]();
+  }
+
+  /** How often it will have gone to sleep when its call waits again. */
+  #sleepsAfter(): number {
+    try {
+      return sleepsOf(this.tid) + 1;
+    } catch {
+      return 0; // it has ended
+    }
   }
 
   /** Where the thread goes on, on which stack, and with which call and arguments in its registers. */

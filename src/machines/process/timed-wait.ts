@@ -5,80 +5,149 @@ import type { Memory } from '../../linux/memory.ts';
 import { sleepNs } from '../../linux/poll.ts';
 import { readProcText } from '../../linux/proc-file.ts';
 import { getAffinity, setAffinity } from '../../linux/session.ts';
+import { timeoutOf } from './interrupted-calls.ts';
 
 const NS_PER_MS = 1_000_000;
-const INFINITE = -1;
 /** a nap that ends with a fresh `exec_start` of our own */
 const NAP_NS = 20_000;
+const ARGUMENTS = 6;
+/** where struct user_regs_struct has the arguments of a call, in order (syscall(2)) */
+const ARGUMENT_REGISTERS = (['rdi', 'rsi', 'rdx', 'r10', 'r8', 'r9'] as const).map(
+  (name) => userRegs.at[name],
+);
 
-/** A call that waits until a point in time, as it was seen before the thread was stopped. */
+/** A call that may have a timeout, as it was seen before the thread was stopped. */
 export interface TimedWait {
+  readonly tid: number;
   readonly call: number;
-  readonly timeoutMs: number;
-  /** CLOCK_MONOTONIC */
-  readonly deadlineNs: number;
+  readonly args: readonly bigint[];
+  /** since when it waits, CLOCK_MONOTONIC; may be late, never early */
+  readonly sinceNs: number;
+  /** how often the thread had gone to sleep by then, this time included: another wait has another number */
+  readonly sleeps: number;
+}
+
+/** What the scheduler tells of a task. */
+interface Slept {
+  /** when it was last given a CPU or left it, by that CPU's clock */
+  readonly lastRanNs: number;
+  readonly sleeps: number;
 }
 
 /**
- * Since when threads sleep, so that a wait that our stop interrupts can be given the time that remains: epoll_wait
- * does not say how long it has waited, and started again as it was it would wait its whole timeout.
+ * Since when threads sleep, so that a wait that our stop interrupts can end when it would have: the kernel does not say
+ * how long it has waited, and started again as it was it would wait its whole timeout.
  *
  * The scheduler tells when a thread last ran (`se.exec_start` of /proc/PID/task/TID/sched), by the clock of the CPU it
- * ran on, which leaves out time that the host took. How far that is from CLOCK_MONOTONIC is measured on each CPU.
+ * ran on, which leaves out time that the host took. How far that is behind CLOCK_MONOTONIC is measured on each CPU; it
+ * only grows, so measured before the sleep began it makes that too early, and after it too late.
  */
 export class SleepClock {
   readonly #offsets = new Map<number, number>();
 
   /** Measures the clocks of the CPUs we may run on, some 60 us each. Where the kernel does not tell, it knows nothing. */
   constructor() {
-    const cpus = getAffinity();
+    this.#measure(getAffinity());
+  }
+
+  /**
+   * The waits in calls with a timeout that these threads sleep in, by thread. They do not notice.
+   *
+   * Takes 60 us for each thread, and for each CPU on which one went to sleep.
+   */
+  observe(tids: Iterable<number>): Map<number, TimedWait> {
+    const waits = new Map<number, TimedWait>();
+    const cpus = new Map<number, number>();
+    for (const tid of tids) {
+      const wait = observeOne(tid);
+      if (wait === undefined || !this.#offsets.has(wait.cpu)) continue;
+      waits.set(tid, wait);
+      cpus.set(tid, wait.cpu);
+    }
+    this.#measure([...new Set(cpus.values())]);
+    for (const [tid, wait] of waits) {
+      const offset = this.#offsets.get(cpus.get(tid)!);
+      if (offset === undefined) waits.delete(tid);
+      else waits.set(tid, { ...wait, sinceNs: wait.sinceNs + offset });
+    }
+    return waits;
+  }
+
+  #measure(cpus: readonly number[]): void {
+    if (cpus.length === 0) return;
+    const allowed = getAffinity();
     try {
       for (const cpu of cpus) {
         setAffinity([cpu]);
-        sleepNs(NAP_NS);
-        const now = monotonicNs();
-        this.#offsets.set(cpu, now - lastRanNs(process.pid));
+        this.#offsets.set(cpu, Math.min(offsetHere(), offsetHere()));
       }
     } catch {
       // CONFIG_SCHED_DEBUG is off (before 6.15 it was an option).
       this.#offsets.clear();
     } finally {
-      setAffinity(cpus);
-    }
-  }
-
-  /** The timed wait that a thread sleeps in, if it sleeps in one. The thread does not notice. */
-  observe(tid: number): TimedWait | undefined {
-    try {
-      const [name, , , , timeout] = readProcText(`/proc/${tid}/syscall`).split(' ');
-      const call = Number(name);
-      if (call !== SYS_epoll_wait && call !== SYS_epoll_pwait) return undefined;
-      const timeoutMs = Number(timeout) | 0;
-      const offset = this.#offsets.get(cpuOf(tid));
-      if (timeoutMs <= 0 || offset === undefined) return undefined;
-      return { call, timeoutMs, deadlineNs: lastRanNs(tid) + offset + timeoutMs * NS_PER_MS };
-    } catch {
-      return undefined;
+      setAffinity(allowed);
     }
   }
 }
 
-/** Shortens a wait that is about to start again to the time that remains of it. */
-export function shortenWait(registers: Memory, wait: TimedWait): void {
-  const call = registers.view.getInt32(userRegs.at.orig_rax, true);
+/**
+ * How far the clock of the CPU that we run on is behind. Too large by what we waited for meanwhile: a wait may then end too
+ * late, not too early.
+ */
+function offsetHere(): number {
+  sleepNs(NAP_NS);
+  const { lastRanNs } = sleptOf(process.pid);
+  return monotonicNs() - lastRanNs;
+}
+
+/** A wait whose beginning is told by the clock of a CPU. */
+function observeOne(tid: number): (TimedWait & { readonly cpu: number }) | undefined {
+  try {
+    const [name, ...words] = readProcText(`/proc/${tid}/syscall`).split(' ');
+    const call = Number(name);
+    if (timeoutOf(call) === undefined) return undefined;
+    const args = words.slice(0, ARGUMENTS).map(BigInt);
+    const { lastRanNs, sleeps } = sleptOf(tid);
+    return { tid, call, args, sinceNs: lastRanNs, sleeps, cpu: cpuOf(tid) };
+  } catch {
+    return undefined;
+  }
+}
+
+/** Whether a thread's registers are those of this very call: it may have begun another since it was seen. */
+export function isCallOf(registers: Memory, wait: TimedWait): boolean {
+  const { view } = registers;
+  return (
+    view.getInt32(userRegs.at.orig_rax, true) === wait.call &&
+    ARGUMENT_REGISTERS.every((at, index) => view.getBigUint64(at, true) === wait.args[index])
+  );
+}
+
+/**
+ * Shortens a wait that is about to start again to the time that remains of it, where a register has its timeout.
+ *
+ * @returns false where none has
+ */
+export function shortenWait(registers: Memory, wait: TimedWait): boolean {
+  if (wait.call !== SYS_epoll_wait && wait.call !== SYS_epoll_pwait) return false;
   const timeoutMs = registers.view.getInt32(userRegs.at.r10, true);
-  // It may have begun another wait since it was seen.
-  if (call !== wait.call || timeoutMs !== wait.timeoutMs || timeoutMs === INFINITE) return;
-  const leftMs = Math.ceil((wait.deadlineNs - monotonicNs()) / NS_PER_MS);
+  if (timeoutMs <= 0) return true;
+  const leftMs = Math.ceil((wait.sinceNs - monotonicNs()) / NS_PER_MS) + timeoutMs;
   registers.view.setBigInt64(userRegs.at.r10, BigInt(Math.min(timeoutMs, Math.max(0, leftMs))), true);
+  return true;
 }
 
-/** When a task was last given a CPU or left it, by that CPU's clock. */
-function lastRanNs(tid: number): number {
+/** How often a task has gone to sleep by itself; a stop counts as well. Throws where it is gone. */
+export function sleepsOf(tid: number): number {
+  return sleptOf(tid).sleeps;
+}
+
+function sleptOf(tid: number): Slept {
   const text = readProcText(`/proc/${tid}/sched`);
-  const value = /^se\.exec_start\s*:\s*(\d+)\.(\d{6})/m.exec(text);
-  if (value === null) throw new Error('no se.exec_start');
-  return Number(value[1]) * NS_PER_MS + Number(value[2]);
+  const ran = /^se\.exec_start\s*:\s*(\d+)\.(\d{6})/m.exec(text);
+  const sleeps = /^nr_voluntary_switches\s*:\s*(\d+)/m.exec(text);
+  if (ran === null || sleeps === null) throw new Error('no se.exec_start');
+  return { lastRanNs: Number(ran[1]) * NS_PER_MS + Number(ran[2]), sleeps: Number(sleeps[1]) };
 }
 
 /** Field 39 of proc_pid_stat(5): the CPU it last ran on. */
