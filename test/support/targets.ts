@@ -20,6 +20,7 @@ export type TargetName =
   | 'idle'
   | 'compute'
   | 'threads'
+  | 'raw-threads'
   | 'signals'
   | 'forker'
   | 'limits-target'
@@ -43,6 +44,13 @@ const judges: Readonly<Record<TargetName, Judge>> = {
     report.deaths !== report.ownerDead && `${report.deaths} owners died, ${report.ownerDead} were noticed`,
     report.born !== report.joined + report.detached &&
       `${report.born} born, ${report.joined + report.detached} ended`,
+  ],
+  /** the same without a C library's threads, and processes that are killed */
+  'raw-threads': (report) => [
+    report.wrong > 0 && `${report.wrong} wrong results`,
+    report.hung > 0 && `${report.hung} joins hung`,
+    report.deaths !== report.ownerDead && `${report.deaths} owners died, ${report.ownerDead} were noticed`,
+    report.born !== report.joined && `${report.born} born, ${report.joined} ended`,
   ],
   /** storms of queued signals */
   signals: (report) => [

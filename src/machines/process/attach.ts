@@ -2,7 +2,6 @@ import { LivecoreError } from '../../errors.ts';
 import {
   KCMP_VM,
   PTRACE_O_SUSPEND_SECCOMP,
-  PTRACE_O_TRACECLONE,
   PTRACE_O_TRACESYSGOOD,
   UFFD_FEATURE_EVENT_REMOVE,
   UFFD_FEATURE_PAGEFAULT_FLAG_WP,
@@ -15,17 +14,18 @@ import { MappedMemory, type Memory, scratch } from '../../linux/memory.ts';
 import { Pagemap } from '../../linux/pagemap.ts';
 import { compareTasks } from '../../linux/pidfd.ts';
 import { listProcesses, readCoredumpFilter, readThreadStatus } from '../../linux/proc.ts';
-import { readProcText } from '../../linux/proc-file.ts';
+import { isGone, readProcText } from '../../linux/proc-file.ts';
 import { ProcessMemory } from '../../linux/process-memory.ts';
 import type { Userfaultfd } from '../../linux/userfaultfd.ts';
 import { AddressSpace } from './address-space.ts';
 import { type Code, findGadgets, type Gadgets } from './gadgets.ts';
-import { Hold, taskIds } from './hold.ts';
+import { Hold } from './hold.ts';
 import { Injection } from './injection.ts';
 import { MappedFile } from './mapped-file.ts';
 import { Pages } from './pages.ts';
 import { readMappingDetails } from './smaps.ts';
 import { StoppedThread } from './stopped-thread.ts';
+import { taskIds } from './tasks.ts';
 import type { ThreadWords } from './thread-words.ts';
 import { makeUserfaultfds } from './userfaultfd-in-target.ts';
 import { WaitKeeper } from './wait-keeper.ts';
@@ -121,8 +121,9 @@ export class Attachment implements Disposable {
         if (result !== undefined) return result;
       } catch (error) {
         // A thread that ended, or has no room on its stack, says nothing about the others.
-        if (!(error instanceof LivecoreError) || !['INJECTION_FAILED', 'TARGET_GONE'].includes(error.code))
-          throw error;
+        const isOfThread =
+          error instanceof LivecoreError && ['INJECTION_FAILED', 'TARGET_GONE'].includes(error.code);
+        if (!isOfThread && !isGone(error)) throw error;
         last = error;
       }
     }
@@ -140,7 +141,7 @@ export class Attachment implements Disposable {
     const begin = monotonicNs();
     this.#stopping(true);
     try {
-      const thread = StoppedThread.stop(tid, options, this.strays, this.waits);
+      const thread = StoppedThread.stop(this.pid, tid, options, this.strays, this.waits);
       if (thread === undefined) return undefined;
       if (!this.#suits(thread)) {
         thread[Symbol.dispose]();
@@ -157,7 +158,7 @@ export class Attachment implements Disposable {
   /** Filters of the target apply to injected calls too; lifting them needs CAP_SYS_ADMIN in the first namespace. */
   #options(tid: number): number {
     const filtered = (readThreadStatus(this.pid, tid).seccomp ?? 0) !== 0;
-    return PTRACE_O_TRACECLONE | PTRACE_O_TRACESYSGOOD | (filtered ? PTRACE_O_SUSPEND_SECCOMP : 0);
+    return PTRACE_O_TRACESYSGOOD | (filtered ? PTRACE_O_SUSPEND_SECCOMP : 0);
   }
 
   /** Not in a restartable sequence, and on a stack that is a stack: nothing is kept below it. */

@@ -1,4 +1,3 @@
-import { readdirSync } from 'node:fs';
 import { LivecoreError } from '../../errors.ts';
 import {
   KCMP_VM,
@@ -16,7 +15,6 @@ import { userRegs } from '../../linux/layouts.ts';
 import { type Memory, scratch } from '../../linux/memory.ts';
 import { compareTasks } from '../../linux/pidfd.ts';
 import { sleepNs } from '../../linux/poll.ts';
-import { readThreadStat } from '../../linux/proc.ts';
 import { TaskList } from '../../linux/proc-tasks.ts';
 import {
   detach,
@@ -29,6 +27,7 @@ import {
 } from '../../linux/ptrace.ts';
 import { isInterruptedCall } from './interrupted-calls.ts';
 import { RegisterStore } from './register-store.ts';
+import { canWrite, isOurs, taskIds } from './tasks.ts';
 import type { TimedWait } from './timed-wait.ts';
 import type { WaitKeeper } from './wait-keeper.ts';
 
@@ -192,7 +191,8 @@ export class Hold implements Disposable {
       const result = this.#traced.has(tid) ? 0 : seize(tid, OPTIONS);
       if (result === -ERRNO.ESRCH) continue;
       if (result === -ERRNO.EPERM && !canWrite(this.#pid, tid)) continue;
-      if (result < 0)
+      // Born since its parent was seized: it stops by itself.
+      if (result < 0 && !(result === -ERRNO.EPERM && isOurs(tid)))
         throw failure(`trace thread ${tid}`, 'ptrace(PTRACE_SEIZE)', result, { pid: this.#pid, tid });
       this.#add(tid);
       found++;
@@ -279,28 +279,6 @@ export class Hold implements Disposable {
     const registers = this.#registers;
     if (getRegisters(tid, registers.address) < 0) return;
     if (this.#keeper.restart(registers, this.#waits.get(tid))) setRegisters(tid, registers.address);
-  }
-}
-
-/** PF_IO_WORKER, PF_KTHREAD of the kernel's sched.h: no tracer may have these, and the former write only for others */
-const PF_UNTRACEABLE = 0x10 | 0x200000;
-
-/** Whether a task that can't be traced could write: not when it is a zombie, or a worker of io_uring. */
-function canWrite(pid: number, tid: number): boolean {
-  try {
-    const { state, flags } = readThreadStat(pid, tid);
-    return state !== 'Z' && state !== 'X' && (flags & PF_UNTRACEABLE) === 0;
-  } catch {
-    return false;
-  }
-}
-
-/** Thread ids of a process; empty when it is gone. */
-export function taskIds(pid: number): number[] {
-  try {
-    return readdirSync(`/proc/${pid}/task`).map(Number);
-  } catch {
-    return [];
   }
 }
 

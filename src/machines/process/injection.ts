@@ -186,6 +186,7 @@ export class Injection implements Disposable {
     try {
       // The helper inherits the mask.
       this.#blockSignals();
+      thread.traceChildren();
       result = thread.call(syscallReturn, returnStack, SYS_clone, [flags, exitStack], (tid) => {
         this.#helperTid = tid;
       });

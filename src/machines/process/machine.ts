@@ -8,13 +8,14 @@ import { readMaps } from '../../linux/proc.ts';
 import { isGone } from '../../linux/proc-file.ts';
 import type { Mapping } from '../../linux/proc-maps.ts';
 import type { Attachment } from './attach.ts';
-import { Hold, taskIds } from './hold.ts';
+import { Hold } from './hold.ts';
 import { HoldPlan } from './hold-plan.ts';
 import { PageCopier } from './page-copier.ts';
 import { PAGE_BYTES, SPAN_PAGES } from './pages.ts';
 import { Protection } from './protection.ts';
 import type { Region } from './regions.ts';
 import type { ThreadRegisters } from './register-store.ts';
+import { taskIds } from './tasks.ts';
 import { ThreadWords } from './thread-words.ts';
 import { TrapQueue } from './trap-queue.ts';
 
@@ -315,9 +316,7 @@ export class ProcessMachine implements Machine {
     try {
       this.#attached.ask(tid, this.#words);
     } catch (error) {
-      const gone =
-        error instanceof LivecoreError && (error.errno === ERRNO.ESRCH || error.code !== 'SYSTEM_CALL');
-      if (!gone) throw error;
+      if (!isGone(error) && !(error instanceof LivecoreError && error.code !== 'SYSTEM_CALL')) throw error;
     }
     if (!this.#words.knows(tid)) this.#words.giveUp(tid);
   }

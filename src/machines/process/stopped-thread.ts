@@ -1,6 +1,13 @@
 import { LivecoreError } from '../../errors.ts';
-import { NT_X86_XSTATE, PTRACE_EVENT_CLONE, SIGTRAP, SYS_exit } from '../../linux/abi.ts';
+import {
+  NT_X86_XSTATE,
+  PTRACE_EVENT_CLONE,
+  PTRACE_O_TRACECLONE,
+  SIGTRAP,
+  SYS_exit,
+} from '../../linux/abi.ts';
 import { monotonicNs } from '../../linux/clock.ts';
+import { ERRNO } from '../../linux/errno.ts';
 import { check } from '../../linux/failure.ts';
 import { rseqConfiguration, userRegs } from '../../linux/layouts.ts';
 import { MappedMemory, type Memory } from '../../linux/memory.ts';
@@ -16,11 +23,13 @@ import {
   resume,
   resumeToSyscall,
   seize,
+  setOptions,
   setRegisters,
   setSignalMask,
   WaitStatus,
 } from '../../linux/ptrace.ts';
 import { restartInterruptedCall } from './interrupted-calls.ts';
+import { canWrite } from './tasks.ts';
 import { sleepsOf, type TimedWait } from './timed-wait.ts';
 import type { WaitKeeper } from './wait-keeper.ts';
 
@@ -51,6 +60,7 @@ export class StoppedThread implements Disposable {
   /** a signal that could not be blocked and came while the thread carried a call: delivered on the way out */
   #signal = 0;
   #stopped = false;
+  #options = 0;
   #keeper: WaitKeeper | undefined;
   #wait: TimedWait | undefined;
   readonly #memory: MappedMemory;
@@ -69,20 +79,26 @@ export class StoppedThread implements Disposable {
   /**
    * Seizes and stops a thread.
    *
+   * @param options PTRACE_O_*, none that stops it elsewhere than on its way out of the kernel: registers that are changed
+   *   inside a system call are those of the call, and a clone(2) would be made twice
    * @returns undefined when the thread did not stop in time (it sleeps uninterruptibly): it stays seized, will stop
    *   when it wakes, and is in `strays` for whoever holds the process next
    * @throws LivecoreError SYSTEM_CALL: EPERM when another tracer has it or the right is missing, ESRCH when it is gone
    */
   static stop(
+    pid: number,
     tid: number,
     options: number,
     strays: Set<number>,
     keeper?: WaitKeeper,
   ): StoppedThread | undefined {
     const wait = keeper?.observe([tid]).get(tid);
-    check(seize(tid, options), `trace thread ${tid}`, 'ptrace(PTRACE_SEIZE)', { tid });
+    const result = seize(tid, options);
+    if (result === -ERRNO.EPERM && !canWrite(pid, tid)) throw ended(tid);
+    check(result, `trace thread ${tid}`, 'ptrace(PTRACE_SEIZE)', { tid });
     const thread = StoppedThread.adopt(tid, strays, true);
     if (thread === undefined) return undefined;
+    thread.#options = options;
     thread.#keeper = keeper;
     thread.#wait = wait;
     return thread;
@@ -174,6 +190,15 @@ export class StoppedThread implements Disposable {
     return Number(this.#call.view.getBigInt64(userRegs.at.rax, true));
   }
 
+  /** From now on a thread that this one makes is traced, and stopped from birth. Not before: see {@link stop}. */
+  traceChildren(): void {
+    check(
+      setOptions(this.tid, this.#options | PTRACE_O_TRACECLONE),
+      `trace the helper of ${this.tid}`,
+      'ptrace(PTRACE_SETOPTIONS)',
+    );
+  }
+
   /** Ends a thread that is ours: it executes exit(0), and is gone when this returns. */
   end(rip: number, frame: number): void {
     this.#point(rip, frame, SYS_exit, [0]);
@@ -246,9 +271,7 @@ export class StoppedThread implements Disposable {
       });
       if (result > 0) {
         if (this.#status.stopped) return true;
-        throw new LivecoreError('TARGET_GONE', `thread ${this.tid} ended while it was being stopped`, {
-          tid: this.tid,
-        });
+        throw ended(this.tid);
       }
       const waited = monotonicNs() - begin;
       if (waited > limitNs) return false;
@@ -289,4 +312,8 @@ export class StoppedThread implements Disposable {
       { tid },
     );
   }
+}
+
+function ended(tid: number): LivecoreError {
+  return new LivecoreError('TARGET_GONE', `thread ${tid} ended while it was being stopped`, { tid });
 }

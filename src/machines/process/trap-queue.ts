@@ -12,8 +12,8 @@ import {
 import { PollSet } from '../../linux/poll.ts';
 import { readProcText } from '../../linux/proc-file.ts';
 import type { Userfaultfd } from '../../linux/userfaultfd.ts';
-import { taskIds } from './hold.ts';
 import { PAGE_BYTES } from './pages.ts';
+import { taskIds } from './tasks.ts';
 
 /** A range of blocks that a thread is about to destroy. */
 interface Removal {
