@@ -54,6 +54,7 @@ export const SYS_recvmmsg = 299;
 export const SYS_sendmmsg = 307;
 export const SYS_kcmp = 312;
 export const SYS_sched_setattr = 314;
+export const SYS_bpf = 321;
 export const SYS_userfaultfd = 323;
 export const SYS_preadv2 = 327;
 export const SYS_pwritev2 = 328;
@@ -347,3 +348,23 @@ export const CAP_CHECKPOINT_RESTORE = 40;
 // ---- linux/magic.h
 export const EXT4_SUPER_MAGIC = 0xef53;
 export const TMPFS_MAGIC = 0x01021994;
+
+// linux/bpf.h, linux/btf.h
+export const BPF_PROG_LOAD = 5;
+export const BPF_LINK_CREATE = 28;
+export const BPF_ITER_CREATE = 33;
+export const BPF_PROG_TYPE_TRACING = 26;
+export const BPF_TRACE_ITER = 28;
+export const BPF_FUNC_seq_write = 127;
+export const BTF_MAGIC = 0xeb9f;
+export const BTF_KIND_INT = 1;
+export const BTF_KIND_ARRAY = 3;
+export const BTF_KIND_STRUCT = 4;
+export const BTF_KIND_UNION = 5;
+export const BTF_KIND_ENUM = 6;
+export const BTF_KIND_FUNC = 12;
+export const BTF_KIND_FUNC_PROTO = 13;
+export const BTF_KIND_VAR = 14;
+export const BTF_KIND_DATASEC = 15;
+export const BTF_KIND_DECL_TAG = 17;
+export const BTF_KIND_ENUM64 = 19;

@@ -516,3 +516,69 @@ const schedAttrFields = {
 } as const;
 /** linux/sched/types.h */
 export const schedAttr: Struct<typeof schedAttrFields> = struct('struct sched_attr', 56, schedAttrFields);
+
+const bpfProgLoadFields = {
+  prog_type: 'u32',
+  insn_cnt: 'u32',
+  insns: 'u64',
+  license: 'u64',
+  log_level: 'u32',
+  log_size: 'u32',
+  log_buf: 'u64',
+  kern_version: 'u32',
+  prog_flags: 'u32',
+  prog_name: 16,
+  prog_ifindex: 'u32',
+  expected_attach_type: 'u32',
+  _pad0: 36,
+  attach_btf_id: 'u32',
+  _pad1: 32,
+} as const;
+/** linux/bpf.h: the argument of BPF_PROG_LOAD */
+export const bpfProgLoad: Struct<typeof bpfProgLoadFields> = struct('union bpf_attr', 144, bpfProgLoadFields);
+
+const bpfLinkCreateFields = {
+  'link_create.prog_fd': 'u32',
+  'link_create.target_fd': 'u32',
+  'link_create.attach_type': 'u32',
+  'link_create.flags': 'u32',
+  'link_create.iter_info': 'u64',
+  'link_create.iter_info_len': 'u32',
+  _pad0: 116,
+} as const;
+/** linux/bpf.h: the argument of BPF_LINK_CREATE */
+export const bpfLinkCreate: Struct<typeof bpfLinkCreateFields> = struct(
+  'union bpf_attr',
+  144,
+  bpfLinkCreateFields,
+);
+
+const bpfIterLinkInfoFields = {
+  'task.tid': 'u32',
+  'task.pid': 'u32',
+  'task.pid_fd': 'u32',
+  _pad0: 4,
+} as const;
+/** linux/bpf.h: whose tasks an iterator visits (6.1) */
+export const bpfIterLinkInfo: Struct<typeof bpfIterLinkInfoFields> = struct(
+  'union bpf_iter_link_info',
+  16,
+  bpfIterLinkInfoFields,
+);
+
+const bpfInsnFields = { code: 'u8', _pad0: 1, off: 'i16', imm: 'i32' } as const;
+/** linux/bpf.h; the registers, of 4 bits each, have no offset in C: destination low, source high */
+export const bpfInsn: Struct<typeof bpfInsnFields> = struct('struct bpf_insn', 8, bpfInsnFields);
+
+const btfHeaderFields = {
+  magic: 'u16',
+  version: 'u8',
+  flags: 'u8',
+  hdr_len: 'u32',
+  type_off: 'u32',
+  type_len: 'u32',
+  str_off: 'u32',
+  str_len: 'u32',
+} as const;
+/** linux/btf.h */
+export const btfHeader: Struct<typeof btfHeaderFields> = struct('struct btf_header', 24, btfHeaderFields);

@@ -35,6 +35,8 @@ const USER_HEADERS = [
   'time.h',
   'unistd.h',
   'linux/aio_abi.h',
+  'linux/bpf.h',
+  'linux/btf.h',
   'linux/capability.h',
   'linux/close_range.h',
   'linux/fs.h',

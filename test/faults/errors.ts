@@ -76,6 +76,7 @@ export const ERRORS: Readonly<Record<string, readonly ErrorName[]>> = {
   'socket.socketTimeoutNs.getsockopt': ['ENOTSOCK', 'EBADF'],
   'socket.sendDescriptor.sendmsg': ['EPIPE', 'ENOBUFS', 'EINTR', 'EAGAIN'],
   'socket.receiveDescriptor.recvmsg': ['EAGAIN', 'EINTR', 'ENOMEM'],
+  'task-words.bpf.bpf': ['EPERM', 'ENOMEM', 'EINVAL', 'ENOSYS', 'EMFILE'],
   'uring.constructor.io_uring_setup': ['ENOSYS', 'EPERM', 'ENOMEM', 'EMFILE'],
   'uring.#submit.io_uring_enter': ['EAGAIN', 'EBUSY', 'EINTR', 'EBADF'],
   'uring.reap.io_uring_enter': ['EINTR', 'EAGAIN', 'EBADF'],

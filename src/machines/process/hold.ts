@@ -175,11 +175,6 @@ export class Hold implements Disposable {
     this.#list[Symbol.dispose]();
   }
 
-  /** Thread ids of all who are held. */
-  tids(): Iterable<number> {
-    return this.#tasks.keys();
-  }
-
   #observeWaits(): void {
     this.#waits = this.#tasks.size <= OBSERVED_MAX ? this.#keeper.observe(this.#tasks.keys()) : new Map();
   }

@@ -15,7 +15,6 @@ import { PAGE_BYTES, SPAN_PAGES } from './pages.ts';
 import { Protection } from './protection.ts';
 import type { Region } from './regions.ts';
 import type { ThreadRegisters } from './register-store.ts';
-import { taskIds } from './tasks.ts';
 import { ThreadWords } from './thread-words.ts';
 import { TrapQueue } from './trap-queue.ts';
 
@@ -84,7 +83,7 @@ export class ProcessMachine implements Machine {
     const { pid, memory, userfaultfd } = attached;
     this.name = `process ${pid}`;
     this.#hold = building.use(new Hold(pid, attached.sharers, attached.waits, attached.strays));
-    this.#words = new ThreadWords(pid, memory);
+    this.#words = building.use(new ThreadWords(pid, attached.sharers, memory));
     this.#traps = new TrapQueue(pid, userfaultfd);
     this.#protection = new Protection(attached, this.#words.blocks);
     this.#copier = building.use(new PageCopier(attached, this.#protection));
@@ -151,11 +150,15 @@ export class ProcessMachine implements Machine {
   }
 
   protect(first: number, count: number): boolean {
+    this.#words.look(this.#unprotect);
     let result = this.#protection.protectStanding(first, count);
     if (result === -ERRNO.EAGAIN) {
       this.#letRemove();
       result = this.#inTheMoment(() => this.#protection.protectStanding(first, count));
     }
+    // Who was born since the look before has words there as well; who has died since, in this tenth of a millisecond, is
+    // the one that it does not help.
+    this.#words.look(this.#unprotect);
     if (result === -ERRNO.EAGAIN) return false;
     // What is not mapped any more needs no protection; it is found missing later.
     if (result < 0 && result !== -ERRNO.ENOENT) {
@@ -194,6 +197,7 @@ export class ProcessMachine implements Machine {
     this.#lettingGo = false;
     this.#attached.waits.settle(this.#attached.strays);
     this.#hold.seize();
+    this.#words.look(this.#unprotect);
     this.#rehearseHold();
     this.#hold.begin();
   }
@@ -305,11 +309,15 @@ export class ProcessMachine implements Machine {
 
   /** Words of dying threads must be known before the blocks around them are protected. */
   #learnThreads(): void {
-    const { pid } = this.#attached;
-    for (const tid of taskIds(pid)) {
-      if (!this.#words.knows(tid) && !this.#words.learn(tid)) this.#askThread(tid);
-    }
+    for (const tid of this.#words.look(this.#unprotect)) this.#askThread(tid);
   }
+
+  /** Words that were found too late: their blocks may be protected already. */
+  readonly #unprotect: RangeSink = {
+    add: (first, count) => {
+      this.release(first, count);
+    },
+  };
 
   /** A thread that ends meanwhile has no words any more; one that can't be asked has none of a C library. */
   #askThread(tid: number): void {
@@ -318,7 +326,7 @@ export class ProcessMachine implements Machine {
     } catch (error) {
       if (!isGone(error) && !(error instanceof LivecoreError && error.code !== 'SYSTEM_CALL')) throw error;
     }
-    if (!this.#words.knows(tid)) this.#words.giveUp(tid);
+    this.#words.giveUp(tid);
   }
 
   /** A mapping that looks as it did, but has been joined to others and split again, is to be surveyed anew. */
@@ -393,8 +401,7 @@ export class ProcessMachine implements Machine {
 
   #initialWords(found: RangeSink): void {
     const words = new RangeList();
-    for (const tid of this.#hold.tids()) if (!this.#words.knows(tid)) this.#words.learn(tid);
-    this.#words.atT0(this.#hold.tids(), words);
+    this.#words.atT0(words);
     for (let run = 0; run < words.length; run++) {
       const first = words.firsts[run]!;
       if (this.#attached.space.regionAt(first * PAGE_BYTES)?.handling === 'protected')
@@ -420,6 +427,7 @@ export class ProcessMachine implements Machine {
   }
 
   #protectNow(first: number, count: number, armed: RangeSink): boolean {
+    this.#words.look();
     if (this.#protection.protect(first, count) < 0) return false;
     this.#spans.add(first, count);
     armed.add(first, count);
