@@ -83,7 +83,7 @@ for (const [name, kind] of Object.entries(servers)) {
     for (const [what, pid] of Object.entries(targets)) {
       const before = takeSnapshot(pid);
       for (let count = 0; count < DUMPS; count++) {
-        using dumped = await dumpLive(pid);
+        using dumped = await dumpLive(pid, {}, ITS_OWN);
         const { blocks, pauseMs, traps } = dumped.summary;
         context.diagnostic(
           `${what}: pause ${pauseMs.toFixed(2)} ms, slowest trap ${traps.maxUs} us, ` +

@@ -2,6 +2,7 @@
 import { Core } from '../../src/index.ts';
 import { dumpLive } from './live-dump.ts';
 import { checkMutatorImage, type Mutator } from './mutator.ts';
+import { BREEDS } from './unharmed.ts';
 
 export interface MutatorDumpCheck {
   readonly pages: number;
@@ -21,7 +22,7 @@ export interface MutatorDumpCheck {
 
 /** Dumps a mutator once, and compares the core with its model. */
 export async function checkMutatorDump(mutator: Mutator): Promise<MutatorDumpCheck> {
-  using dumped = await dumpLive(mutator.pid, { bufferBytes: 8 << 20 });
+  using dumped = await dumpLive(mutator.pid, { bufferBytes: 8 << 20 }, BREEDS);
   const { operations } = await mutator.report();
   await using core = await Core.open(dumped.file);
   const { lost, unreliable } = core.livecore!;

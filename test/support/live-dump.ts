@@ -3,6 +3,8 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type DumpOptions, type DumpSummary, dump } from '../../src/index.ts';
+import { OWN_CHANGES } from './unharmed.ts';
+import { watched } from './watch.ts';
 
 /** A core and what the tool says of it; disposing of it removes the file. */
 export interface LiveDump extends Disposable {
@@ -13,13 +15,22 @@ export interface LiveDump extends Disposable {
 /** On a machine that tests keep busy a writer may wait for the tool's CPU longer than the default allows. */
 export const PATIENT: DumpOptions = { maxStallMs: 10_000, force: true };
 
-/** Dumps a process. What the tool refuses or gives up is thrown. */
-export async function dumpLive(pid: number, options: DumpOptions = {}): Promise<LiveDump> {
+/**
+ * Dumps a process, and watches it: it must be the same after as before, and meanwhile nearly. What the tool refuses or gives up
+ * is thrown.
+ *
+ * @param own what the process changes by itself, see watch.ts
+ */
+export async function dumpLive(
+  pid: number,
+  options: DumpOptions = {},
+  own: readonly RegExp[] = OWN_CHANGES,
+): Promise<LiveDump> {
   const folder = mkdtempSync(join(tmpdir(), 'livecore-dump-'));
   const remove = (): void => rmSync(folder, { recursive: true, force: true });
   const file = join(folder, `core.${pid}`);
   try {
-    const summary = await dump(pid, { ...PATIENT, output: file, ...options });
+    const summary = await watched(pid, own, () => dump(pid, { ...PATIENT, output: file, ...options }));
     return { file, summary, [Symbol.dispose]: remove };
   } catch (error) {
     remove();

@@ -56,6 +56,7 @@ const judges: Readonly<Record<TargetName, Judge>> = {
   signals: (report) => [
     report.disorder > 0 && `${report.disorder} signals out of order: ${JSON.stringify(report.channels)}`,
     report.badInfo > 0 && `${report.badInfo} signals with wrong information, mask or call`,
+    report.interrupted > 0 && `${report.interrupted} waits interrupted by no signal`,
     report.sent !== report.received && `${report.sent} signals sent, ${report.received} received`,
   ],
   /** a family that shares copy-on-write memory */

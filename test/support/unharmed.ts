@@ -14,6 +14,9 @@ export const OWN_CHANGES: readonly RegExp[] = [
   /^State: /,
 ];
 
+/** What one changes that makes and ends threads, or moves memory about. */
+export const BREEDS: readonly RegExp[] = [...OWN_CHANGES, /^thread /, /^map /, /^FDSize: /];
+
 /** Waits until it holds; fails after 20 seconds. */
 export async function until(holds: () => boolean, what: string): Promise<void> {
   for (const end = Date.now() + PATIENCE_MS; !holds(); await sleep(10))

@@ -7,6 +7,7 @@
  * // ... dump ...
  * assert.deepEqual(differences(before, takeSnapshot(pid)), []);
  */
+import assert from 'node:assert/strict';
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -119,6 +120,36 @@ export function startWatch(pid: number, everyMs = 100): Watch {
       await stop();
     },
   };
+}
+
+/** What a dump does to its target while it lasts, and undoes. */
+const MEANWHILE: readonly RegExp[] = [
+  /^State: going on -> t \(tracing stop\)$/,
+  /^thread \d+ state: going on -> t \(tracing stop\)$/,
+  /^TracerPid: 0 -> \d+$/,
+  /^thread \d+ SigBlk: [0-9a-f]{16} -> f{11}bfeff$/,
+  // The helper of an injection, which lives for a moment; between two looks a thread may be missed.
+  /^thread \d+ .*: (new|gone)/,
+  /^map .* uw[ \]]/,
+  /^(VmPTE|Referenced|Private_\w+|Shared_\w+|Pss\w*): /,
+];
+
+/**
+ * Does something to a process that is watched 10 times a second: before and after it must be the same, and meanwhile nearly.
+ *
+ * @param own differences that the process makes by itself
+ */
+export async function watched<T>(pid: number, own: readonly RegExp[], act: () => Promise<T>): Promise<T> {
+  await using watch = startWatch(pid);
+  const result = await act();
+  const [before, ...seen] = await watch.stop();
+  const after = differences(before!, takeSnapshot(pid), { lines: own });
+  assert.deepEqual(after, [], 'the target is not what it was');
+  for (const snapshot of seen) {
+    const lines = differences(before!, snapshot, { lines: [...own, ...MEANWHILE] });
+    assert.deepEqual(lines, [], 'the target was changed for a while');
+  }
+  return result;
 }
 
 /** Running and sleeping come and go by themselves; stopped, traced and dead do not. */

@@ -20,6 +20,7 @@
 
 #define PATIENCE_S 20
 #define LIVING 64
+#define ADD(counter) __atomic_fetch_add(&(counter), 1, __ATOMIC_RELAXED)
 #define STACK (64 * KIB)
 
 /* One robust futex; the list's head finds the futex behind its node. */
@@ -75,10 +76,10 @@ static void live_and_die(struct raw_thread *self) {
   for (int i = 0; i < 256; i++) kept[i] = mix64(self->id + (uint64_t)i);
   sleep_ns(mix64(self->id) % 4000000);
   for (int i = 0; i < 256; i++)
-    if (kept[i] != mix64(self->id + (uint64_t)i)) __atomic_fetch_add(&wrong, 1, __ATOMIC_RELAXED);
+    if (kept[i] != mix64(self->id + (uint64_t)i)) ADD(wrong);
   if (self->id % 3 == 0) {
     die_as_owner(&self->lock, &self->head, (uint32_t)call6(SYS_gettid, 0, 0, 0, 0, 0, 0));
-    __atomic_fetch_add(&deaths, 1, __ATOMIC_RELAXED);
+    ADD(deaths);
   }
 }
 
@@ -114,12 +115,12 @@ static void join(struct raw_thread *thread) {
   uint32_t tid;
   while ((tid = thread->tid) != 0)
     if (!wait_while(&thread->tid, tid)) {
-      hung++;
+      ADD(hung);
       return;
     }
-  joined++;
+  ADD(joined);
   if (thread->id % 3 == 0) {
-    if (thread->lock.word & FUTEX_OWNER_DIED) owner_dead++;
+    if (thread->lock.word & FUTEX_OWNER_DIED) ADD(owner_dead);
     thread->lock.word = 0;
   }
 }
@@ -138,9 +139,9 @@ static void kill_owner(void) {
   for (uint64_t start = now_ns(); !shared->locked && now_ns() - start < PATIENCE_S * 1000 * MS;) sleep_ns(50000);
   kill(pid, SIGKILL);
   waitpid(pid, NULL, 0);
-  deaths++;
-  killed++;
-  if (shared->lock.word & FUTEX_OWNER_DIED) owner_dead++;
+  ADD(deaths);
+  ADD(killed);
+  if (shared->lock.word & FUTEX_OWNER_DIED) ADD(owner_dead);
   shared->lock.word = 0;
 }
 
@@ -152,8 +153,8 @@ static void give_birth(struct raw_thread *unused) {
     if (n >= living) join(thread);
     thread->id = n;
     thread->lock.word = 0;
-    if (make_thread(live_and_die, thread) < 0) wrong++;
-    born++;
+    if (make_thread(live_and_die, thread) < 0) ADD(wrong);
+    ADD(born);
     uint64_t due = start + n * 1000000000ul / rate, now = now_ns();
     if (due > now) sleep_ns(due - now);
   }
@@ -188,7 +189,7 @@ int main(int argc, char **argv) {
     print_report();
   }
   stopping = true;
-  if (!wait_while(&first->tid, first->tid)) hung++;
+  if (!wait_while(&first->tid, first->tid)) ADD(hung);
   print_report();
   return 0;
 }

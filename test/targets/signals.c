@@ -4,8 +4,8 @@
  * knows the number that must come next.
  *
  *   --rate R     signals a second to each receiver (5000)
- * report: {sent, received, disorder, badInfo, channels: [{name, sent, received, disorder}], alarms, overruns}
- * At the end sent = received and disorder = badInfo = 0.
+ * report: {sent, received, disorder, badInfo, interrupted, channels: [{name, sent, received, disorder}], alarms, overruns}
+ * At the end sent = received and disorder = badInfo = interrupted = 0; SIGSTOP interrupts sigwaitinfo (signal(7)).
  */
 #include "target.h"
 #include <pthread.h>
@@ -16,7 +16,7 @@
 enum channel { HANDLER, WAITER, DESCRIPTOR, DIRECTED, CHANNELS };
 static const char *const names[CHANNELS] = {"handler", "sigwaitinfo", "signalfd", "thread"};
 
-static volatile uint64_t sent[CHANNELS], received[CHANNELS], disorder[CHANNELS], bad_info, alarms;
+static volatile uint64_t sent[CHANNELS], received[CHANNELS], disorder[CHANNELS], bad_info, interrupted, alarms;
 static pthread_t receivers[CHANNELS], sender;
 static volatile pid_t directed_tid;
 static volatile bool stopping, all_sent; /* first the sender ends, then the receivers, or one would be sent to in vain */
@@ -66,7 +66,7 @@ static void *receive_by_wait(void *unused) {
   sigaddset(&set, signal_of(WAITER));
   for (;;) {
     int got = sigwaitinfo(&set, &info);
-    if (got < 0 && errno == EINTR) bad_info++; /* nothing else is unblocked here */
+    if (got < 0 && errno == EINTR) interrupted++; /* nothing else is unblocked here: a stop has come */
     if (got > 0) arrive(WAITER, info.si_value.sival_int, info.si_pid, info.si_code);
   }
   return unused;
@@ -121,8 +121,8 @@ static uint64_t sum(const volatile uint64_t *of) {
 }
 
 static void print_report(void) {
-  printf("{\"sent\":%lu,\"received\":%lu,\"disorder\":%lu,\"badInfo\":%lu,\"alarms\":%lu,\"channels\":[", sum(sent),
-         sum(received), sum(disorder), bad_info, alarms);
+  printf("{\"sent\":%lu,\"received\":%lu,\"disorder\":%lu,\"badInfo\":%lu,\"interrupted\":%lu,\"alarms\":%lu,\"channels\":[", sum(sent),
+         sum(received), sum(disorder), bad_info, interrupted, alarms);
   for (int c = 0; c < CHANNELS; c++)
     printf("%s{\"name\":\"%s\",\"sent\":%lu,\"received\":%lu,\"disorder\":%lu}", c ? "," : "", names[c], sent[c],
            received[c], disorder[c]);
