@@ -11,17 +11,14 @@ import { test } from 'node:test';
 import { requireProgram } from '../support/packages.ts';
 import { mountPlainFs, noPlainFs } from '../support/plain-fs.ts';
 import { loopsOf, until } from '../support/unharmed.ts';
-import { Guarded, noGuardTest } from './guarded.ts';
+import { Guarded, noGuardTest, SLOW_FILES, SLOWLY, SMALL_BUFFER } from './guarded.ts';
 
 const skip = noGuardTest || noPlainFs;
-const BUFFER = ['--buffer', '8MiB'];
-/** So few writes that the first wait long after T0, when staging memory is full. */
-const SLOWLY = { mib: 128, rate: 500 };
 
 test('a file system that hangs for ever: the dump is given up', { skip }, async (context) => {
-  await using files = await mountPlainFs({ delayUs: 5000 });
+  await using files = await mountPlainFs(SLOW_FILES);
   await using target = await Guarded.start(SLOWLY);
-  await using tool = target.dump({ args: ['-o', join(files.path, 'core'), ...BUFFER] });
+  await using tool = target.dump({ args: ['-o', join(files.path, 'core'), ...SMALL_BUFFER] });
   await tool.copies();
   await files.hang();
   assert.deepEqual(await tool.ended(), { status: 1, code: 'STALLED' });
@@ -38,9 +35,9 @@ test('a file system that hangs for ever: the dump is given up', { skip }, async 
 });
 
 test('a file system that hangs, and a loop that stops', { skip }, async (context) => {
-  await using files = await mountPlainFs({ delayUs: 5000 });
+  await using files = await mountPlainFs(SLOW_FILES);
   await using target = await Guarded.start(SLOWLY);
-  await using tool = target.dump({ args: ['-o', join(files.path, 'core'), ...BUFFER] });
+  await using tool = target.dump({ args: ['-o', join(files.path, 'core'), ...SMALL_BUFFER] });
   await tool.copies();
   await files.hang();
   process.kill(await tool.loop(), 'SIGSTOP');
@@ -51,10 +48,10 @@ test('a file system that hangs, and a loop that stops', { skip }, async (context
 });
 
 test('a spool that hangs for ever: so is a stream', { skip }, async (context) => {
-  await using files = await mountPlainFs({ delayUs: 5000 });
+  await using files = await mountPlainFs(SLOW_FILES);
   await using target = await Guarded.start(SLOWLY);
   await using tool = target.dump({
-    args: ['-o', '-', ...BUFFER],
+    args: ['-o', '-', ...SMALL_BUFFER],
     env: { TMPDIR: files.path },
     told: 'stderr',
   });
@@ -116,7 +113,7 @@ test('a disk that hangs for ever: the dump is given up', {
 }, async (context) => {
   using disk = new Ext4();
   await using target = await Guarded.start({ ...SLOWLY, mib: 512 });
-  await using tool = target.dump({ args: ['-o', join(disk.path, 'core'), ...BUFFER] });
+  await using tool = target.dump({ args: ['-o', join(disk.path, 'core'), ...SMALL_BUFFER] });
   await tool.copies();
   disk.freeze();
   assert.deepEqual(await tool.ended(), { status: 1, code: 'STALLED' });

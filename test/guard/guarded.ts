@@ -13,6 +13,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { buildTarget } from '../support/build.ts';
 import { checkWriterImage } from '../support/check-writer.ts';
 import { noLiveDump } from '../support/live-dump.ts';
+import type { PlainFsOptions } from '../support/plain-fs.ts';
 import { assertLetGo, isRunning, loopsOf, OWN_CHANGES, until, wholeCoreOrNone } from '../support/unharmed.ts';
 import { differences, takeSnapshot } from '../support/watch.ts';
 import { monotonicNs, startWriter, type Writer, type WriterOptions } from '../support/writer.ts';
@@ -43,11 +44,15 @@ interface Told {
 }
 
 export interface ToolOptions {
-  /** after `dump PID --json --max-stall ... --force` */
+  /** after `dump PID --max-stall ... --force --json` */
   readonly args?: readonly string[];
+  /** whether it speaks JSON, as it does if nothing is said */
+  readonly json?: boolean;
   /** see LIVECORE_FAULT of test/faults/inject.ts */
   readonly fault?: string;
   readonly env?: NodeJS.ProcessEnv;
+  /** folder of a control group that it is started in */
+  readonly group?: string;
   readonly stdio?: SpawnOptions['stdio'];
   /** where the JSON comes out, if it is read */
   readonly told?: 'stdout' | 'stderr' | 'nowhere';
@@ -61,14 +66,18 @@ export class Tool implements AsyncDisposable {
   #text = '';
 
   constructor(target: number, options: ToolOptions = {}) {
-    const { args = [], fault, env, stdio = ['ignore', 'pipe', 'pipe'], told = 'stdout' } = options;
+    const { args = [], json = true, fault, env, told = 'stdout' } = options;
+    const { stdio = ['ignore', 'pipe', 'pipe'], group } = options;
     this.#target = target;
-    const node = fault === undefined ? [] : [`--import=${injector}`];
-    this.process = spawn(
-      process.execPath,
-      [...node, command, 'dump', String(target), '--json', ...GUARD, ...args],
-      { stdio, env: { ...process.env, ...(fault !== undefined && { LIVECORE_FAULT: fault }), ...env } },
-    );
+    const joined =
+      group === undefined ? [] : ['sh', '-c', `echo $$ > ${group}/cgroup.procs; exec "$@"`, 'sh'];
+    const node = [process.execPath, ...(fault === undefined ? [] : [`--import=${injector}`])];
+    const dump = [command, 'dump', String(target), ...GUARD, ...(json ? ['--json'] : []), ...args];
+    const [program, ...rest] = [...joined, ...node, ...dump];
+    this.process = spawn(program!, rest, {
+      stdio,
+      env: { ...process.env, ...(fault !== undefined && { LIVECORE_FAULT: fault }), ...env },
+    });
     this.pid = this.process.pid!;
     for (const name of ['stdout', 'stderr'] as const) if (told === name) this.#listen(this.process[name]!);
   }
@@ -256,6 +265,12 @@ export class Guarded implements AsyncDisposable {
     rmSync(this.folder, { recursive: true, force: true });
   }
 }
+
+/** A file system that is slow, so that the copy lasts some seconds; and a writer whose core can be copied so slowly. */
+export const SLOW_FILES: PlainFsOptions = { delayUs: 1000 };
+export const SLOWLY: WriterOptions = { mib: 128, rate: 300 };
+/** of the tool: a buffer that does not hold much of that */
+export const SMALL_BUFFER: readonly string[] = ['--buffer', '8MiB'];
 
 /** Whether a process stands still by a signal. */
 export function isStopped(pid: number): boolean {
