@@ -1,21 +1,28 @@
 /** Every CPU is busy at nice -20. */
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
+import { existsSync, writeFileSync } from 'node:fs';
 import { availableParallelism, setPriority } from 'node:os';
 import { test } from 'node:test';
-import { until } from '../support/unharmed.ts';
+import { isRunning, until } from '../support/unharmed.ts';
 import { Guarded, isStopped, noGuardTest as skip } from './guarded.ts';
 
 const SECONDS = 60;
 
-/** A process for each CPU that computes at the highest priority, and by a limit of its own not for long. */
+/**
+ * A process for each CPU that computes at the highest priority, and by a limit of its own not for long. Each in a session of
+ * its own, whose priority is the highest as well (sched(7), "The autogroup feature").
+ */
 class Spinners implements Disposable {
   readonly #all: readonly ChildProcess[];
 
   constructor() {
     this.#all = Array.from({ length: availableParallelism() }, () => {
-      const spinner = spawn('sh', ['-c', `ulimit -t ${SECONDS}; while :; do :; done`], { stdio: 'ignore' });
+      const script = `ulimit -t ${SECONDS}; while :; do :; done`;
+      const spinner = spawn('sh', ['-c', script], { stdio: 'ignore', detached: true });
       setPriority(spinner.pid!, -20);
+      const autogroup = `/proc/${spinner.pid}/autogroup`;
+      if (existsSync(autogroup)) writeFileSync(autogroup, '-20');
       return spinner;
     });
   }
@@ -40,7 +47,7 @@ for (const [moment, fault] of MOMENTS) {
     {
       using _spinners = new Spinners();
       process.kill(loop, 'SIGCONT');
-      await tool.ended();
+      await until(() => !isRunning(loop), 'the loop ends', 60_000);
     }
     const { status, code } = await tool.ended();
     // A thread needs a CPU to stop.
