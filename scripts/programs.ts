@@ -19,6 +19,8 @@ export const testPrograms: readonly (readonly [program: string, debianPackage: s
   ['nginx', 'nginx-light', 'a real target'],
   ['memcached', 'memcached', 'a real target'],
   ['python3', 'python3', 'a real target'],
+  ['tmux', 'tmux', 'a real target, whose terminal the command is shown on'],
+  ['mkfs.ext4', 'e2fsprogs', 'a disk of its own, to hang'],
   ['javac', 'openjdk-17-jdk-headless', 'a real target; brings java and jhsdb'],
   ['mandoc', 'mandoc', 'checks the man page'],
   ['zsh', 'zsh', 'loads the completion'],

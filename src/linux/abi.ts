@@ -346,10 +346,16 @@ export const CAP_SYS_RESOURCE = 24;
 export const CAP_CHECKPOINT_RESTORE = 40;
 
 // ---- linux/magic.h
+export const CEPH_SUPER_MAGIC = 0x00c36400;
+export const CIFS_SUPER_MAGIC = 0xff534d42;
 export const EXT4_SUPER_MAGIC = 0xef53;
+export const FUSE_SUPER_MAGIC = 0x65735546;
+export const NFS_SUPER_MAGIC = 0x6969;
+export const SMB2_SUPER_MAGIC = 0xfe534d42;
 export const TMPFS_MAGIC = 0x01021994;
+export const V9FS_MAGIC = 0x01021997;
 
-// linux/bpf.h, linux/btf.h
+// ---- linux/bpf.h, linux/btf.h
 export const BPF_PROG_LOAD = 5;
 export const BPF_LINK_CREATE = 28;
 export const BPF_ITER_CREATE = 33;

@@ -13,6 +13,7 @@ import {
 } from './abi.ts';
 import { ERRNO } from './errno.ts';
 import { check } from './failure.ts';
+import { occupiedBytes } from './file.ts';
 import { iocb, ioEvent, iovec } from './layouts.ts';
 import { MappedMemory, type Memory } from './memory.ts';
 import { errno, libc } from './native.ts';
@@ -142,6 +143,14 @@ export class AioQueue implements Disposable {
     // the result is 64 bits wide, but no request is longer than 2 GiB
     return this.#events.int32[(index * EVENT_BYTES + ioEvent.at.res) >>> 2]!;
   }
+
+  occupied(fd: number): number {
+    return occupiedBytes(fd);
+  }
+
+  /** Without a second thread there is nobody to leave the file to. */
+  keep(_fd: number): void {}
+  giveBack(_fd: number): void {}
 
   /** Waits for what is under way, then gives the queue back. */
   [Symbol.dispose](): void {

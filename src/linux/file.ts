@@ -37,6 +37,14 @@ export function closeFile(fd: number): number {
   return libc.close(fd) < 0 ? -errno() : 0;
 }
 
+/**
+ * Makes `to` a descriptor of what `from` is one of, in one step (dup3(2)); what it was of before is closed, which may wait
+ * for its file system. Close-on-exec.
+ */
+export function replaceDescriptor(from: number, to: number): number {
+  return retried(() => libc.dup3(from, to, O_CLOEXEC));
+}
+
 /** read(2): one read, tried again on EINTR only; may be short. */
 export function readFile(fd: number, address: number, length: number): number {
   for (;;) {

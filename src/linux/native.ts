@@ -29,6 +29,7 @@ const PROTOTYPES = {
   // files
   openat: 'int openat(int directory, const char *path, int flags, int mode)',
   close: 'int close(int fd)',
+  dup3: 'int dup3(int from, int to, int flags)',
   read: 'int64_t read(int fd, uintptr_t buffer, size_t length)',
   write: 'int64_t write(int fd, uintptr_t buffer, size_t length)',
   pread: 'int64_t pread(int fd, uintptr_t buffer, size_t length, int64_t offset)',

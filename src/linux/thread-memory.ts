@@ -10,12 +10,24 @@ import type { Memory } from './memory.ts';
 const IOVEC_BYTES = iovec.sizeBytes;
 /** words that different threads write stand in cache lines of their own */
 const LINE_WORDS = 16;
-const WORDS_BYTES = 8 * LINE_WORDS * 4;
+const WORDS_BYTES = 9 * LINE_WORDS * 4;
+/** what a file occupies is told in units that 32 bits are enough for */
+const UNIT_BYTES = 4096;
 /** of a slot: descriptor, pieces, result, and the offset in the file as 64 bits */
 const SLOT_BYTES = 32;
 const RING_ENTRY_BYTES = 8;
 
-type Word = 'asked' | 'closing' | 'ownerSleeps' | 'done' | 'threadSleeps' | 'state';
+type Word =
+  | 'asked'
+  | 'closing'
+  | 'look'
+  | 'lookAt'
+  | 'ownerSleeps'
+  | 'done'
+  | 'threadSleeps'
+  | 'state'
+  | 'tid'
+  | 'occupied';
 
 /** Where each word stands. */
 export const WORD: Readonly<Record<Word, number>> = {
@@ -23,6 +35,9 @@ export const WORD: Readonly<Record<Word, number>> = {
   asked: 0,
   /** the owner wants no more */
   closing: LINE_WORDS,
+  /** the owner wants to know what the file of descriptor `lookAt` occupies: 1, or 0 once the thread looks; by both */
+  look: 6 * LINE_WORDS,
+  lookAt: 7 * LINE_WORDS,
   /** the owner sleeps until `done` changes */
   ownerSleeps: 2 * LINE_WORDS,
   /** requests that were ever finished; by the thread */
@@ -31,6 +46,10 @@ export const WORD: Readonly<Record<Word, number>> = {
   threadSleeps: 4 * LINE_WORDS,
   /** READY, or a negative errno; 0 until the thread has come up */
   state: 5 * LINE_WORDS,
+  /** of the thread */
+  tid: 5 * LINE_WORDS + 1,
+  /** what the thread found when it looked last; see `occupied()` */
+  occupied: 8 * LINE_WORDS,
 };
 
 /** The thread is there and has a descriptor table of its own. */
@@ -65,6 +84,15 @@ export class ThreadMemory {
   }
   addressOf(word: number): number {
     return this.memory.address + word * 4;
+  }
+
+  /** What the file that was looked at occupies, in bytes, or a negative errno. */
+  get occupied(): number {
+    const units = this.load(WORD.occupied);
+    return units < 0 ? units : units * UNIT_BYTES;
+  }
+  set occupied(bytes: number) {
+    this.store(WORD.occupied, bytes < 0 ? bytes : Math.ceil(bytes / UNIT_BYTES));
   }
 
   /** The ring of asked slots: entry `n` is request number n. */

@@ -6,10 +6,14 @@
  */
 import { Worker } from 'node:worker_threads';
 import { LivecoreError } from '../errors.ts';
+import { O_CLOEXEC, O_RDWR } from './abi.ts';
 import { ERRNO } from './errno.ts';
+import { check } from './failure.ts';
+import { closeFile, occupiedBytes, openFile, replaceDescriptor } from './file.ts';
 import { futexWait, futexWake } from './futex.ts';
 import { MappedMemory } from './memory.ts';
 import { loadNative } from './native.ts';
+import { openThreadPidfd, takeDescriptor } from './pidfd.ts';
 import { READY, ThreadMemory, WORD } from './thread-memory.ts';
 import type { WriteQueue } from './write-queue.ts';
 import type { ThreadStart } from './write-thread.ts';
@@ -27,6 +31,8 @@ export class ThreadQueue implements WriteQueue {
   #asked = 0;
   #reported = 0;
   #reportedBefore = 0;
+  /** the descriptor that the thread alone has, or -1 */
+  #kept = -1;
   #closed = false;
 
   /**
@@ -93,6 +99,36 @@ export class ThreadQueue implements WriteQueue {
 
   result(index: number): number {
     return this.#shared.result(this.slot(index));
+  }
+
+  occupied(fd: number): number {
+    if (fd !== this.#kept) return occupiedBytes(fd);
+    this.#shared.store(WORD.look, 1);
+    this.#wakeThread();
+    return this.#shared.occupied;
+  }
+
+  keep(fd: number): void {
+    const occupied = check(occupiedBytes(fd), 'look at the output', 'statx');
+    const nothing = check(openFile('/dev/null', O_RDWR | O_CLOEXEC), 'open /dev/null', 'openat');
+    const replaced = replaceDescriptor(nothing, fd);
+    closeFile(nothing);
+    check(replaced, 'leave the output to its thread', 'dup3');
+    this.#shared.occupied = occupied;
+    this.#shared.store(WORD.lookAt, fd);
+    this.#kept = fd;
+  }
+
+  giveBack(fd: number): void {
+    if (fd !== this.#kept) return;
+    this.#kept = -1;
+    const thread = check(openThreadPidfd(this.#shared.load(WORD.tid)), 'find the thread', 'pidfd_open');
+    const taken = takeDescriptor(thread, fd);
+    closeFile(thread);
+    check(taken, 'take the output back from its thread', 'pidfd_getfd');
+    const replaced = replaceDescriptor(taken, fd);
+    closeFile(taken);
+    check(replaced, 'take the output back from its thread', 'dup3');
   }
 
   /** Waits for what is under way, then ends the thread. */

@@ -20,7 +20,7 @@ import {
 } from './abi.ts';
 import { ERRNO } from './errno.ts';
 import { check, failure } from './failure.ts';
-import { closeFile } from './file.ts';
+import { closeFile, occupiedBytes } from './file.ts';
 import { ioUringCqe, ioUringParams, ioUringSqe, iovec } from './layouts.ts';
 import { MappedMemory, Memory } from './memory.ts';
 import { errno, libc, viewMemory } from './native.ts';
@@ -180,6 +180,14 @@ export class UringQueue implements Disposable {
   result(index: number): number {
     return this.#ring.int32[(this.#report(index) + ioUringCqe.at.res) >>> 2]!;
   }
+
+  occupied(fd: number): number {
+    return occupiedBytes(fd);
+  }
+
+  /** Without a second thread there is nobody to leave the file to. */
+  keep(_fd: number): void {}
+  giveBack(_fd: number): void {}
 
   /** Waits for what is under way, then gives the queue back. */
   [Symbol.dispose](): void {

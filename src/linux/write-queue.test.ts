@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { O_CLOEXEC, O_CREAT, O_DIRECT, O_RDONLY, O_RDWR } from './abi.ts';
 import { AioQueue } from './aio.ts';
 import { ERRNO } from './errno.ts';
@@ -226,5 +227,23 @@ test('writes of more requests than slots, one after the other, keep their order'
   while (queue.pending > 0) reported += queue.reap(1);
   assert.equal(reported, COUNT);
   assert.equal(readFileSync(join(folder, 'order')).length, COUNT * 4096);
+  closeFile(fd);
+});
+
+test("a file that is kept is the thread's alone: what it occupies is asked of the thread, and it comes back", async () => {
+  const fd = create('kept');
+  using queue = new ThreadQueue(1, 1, 2);
+  const inode = readlinkSync(`/proc/self/fd/${fd}`);
+  queue.keep(fd);
+  assert.equal(readlinkSync(`/proc/self/fd/${fd}`), '/dev/null');
+  assert.equal(queue.occupied(fd), 0);
+  assert.equal(write(queue, 0, fd, memory.address, CHUNK, 0), 0);
+  assert.equal(queue.reap(1), 1);
+  assert.equal(queue.result(0), CHUNK);
+  for (const end = Date.now() + 10_000; queue.occupied(fd) < CHUNK; await sleep(1))
+    assert.ok(Date.now() < end, `${queue.occupied(fd)}`);
+  queue.giveBack(fd);
+  assert.equal(readlinkSync(`/proc/self/fd/${fd}`), inode);
+  assert.ok(queue.occupied(fd) >= CHUNK);
   closeFile(fd);
 });

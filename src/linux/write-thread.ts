@@ -3,9 +3,9 @@
  * each as an ordinary write, which may wait for its file system as long as that likes.
  */
 import { workerData } from 'node:worker_threads';
-import { CLOSE_RANGE_UNSHARE, SYS_close_range } from './abi.ts';
+import { CLOSE_RANGE_UNSHARE, SYS_close_range, SYS_gettid } from './abi.ts';
 import { ERRNO } from './errno.ts';
-import { writeFileAt } from './file.ts';
+import { occupiedBytes, writeFileAt } from './file.ts';
 import { futexWait, futexWake } from './futex.ts';
 import { iovec } from './layouts.ts';
 import { Memory } from './memory.ts';
@@ -28,12 +28,14 @@ function run(shared: ThreadMemory): void {
   for (let taken = 0; ; taken = (taken + 1) | 0) {
     while (shared.load(WORD.asked) === taken) {
       if (shared.load(WORD.closing) !== 0) return;
+      look(shared);
       shared.store(WORD.threadSleeps, 1);
       // Looked at again: who asked in between did not see that we sleep.
-      if (shared.load(WORD.asked) === taken && shared.load(WORD.closing) === 0)
+      if (shared.load(WORD.asked) === taken && shared.load(WORD.closing) + shared.load(WORD.look) === 0)
         futexWait(shared.addressOf(WORD.threadSleeps), 1, NAP_NS);
       shared.store(WORD.threadSleeps, 0);
     }
+    look(shared);
     const slot = shared.askedSlot(taken >>> 0);
     shared.setResult(slot, write(shared, slot));
     shared.setDoneSlot(taken >>> 0, slot);
@@ -43,6 +45,13 @@ function run(shared: ThreadMemory): void {
       futexWake(shared.addressOf(WORD.ownerSleeps));
     }
   }
+}
+
+/** Tells what the file occupies, if that is wanted. Not before: who asks again meanwhile gets another answer. */
+function look(shared: ThreadMemory): void {
+  if (shared.load(WORD.look) === 0) return;
+  shared.store(WORD.look, 0);
+  shared.occupied = occupiedBytes(shared.load(WORD.lookAt));
 }
 
 /** All pieces of a slot, or a negative errno. */
@@ -88,6 +97,7 @@ const shared = new ThreadMemory(
  * table that it shares: were that the loop's, the userfaultfd in it would stay open, and the target's writers would wait
  * until the file system answers. The loop opens what belongs to a target after this.
  */
+shared.store(WORD.tid, libc.syscall(SYS_gettid, 0, 0, 0, 0, 0, 0));
 const result = libc.syscall(SYS_close_range, 0, start.closedUpTo, CLOSE_RANGE_UNSHARE, 0, 0, 0);
 shared.store(WORD.state, result < 0 ? -errno() : READY);
 futexWake(shared.addressOf(WORD.state));

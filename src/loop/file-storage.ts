@@ -106,6 +106,11 @@ export class FileStorage implements SnapshotStorage, Disposable {
     return this.#ring.usedBytes + (this.#held.units - this.#held.freeUnits) * BLOCK_BYTES;
   }
 
+  /** what the file occupies, or a negative errno; see WriteQueue */
+  get occupiedBytes(): number {
+    return this.#queue.occupied(this.#fd);
+  }
+
   /** where the memory ends in the file, once that is known; 0 before */
   get tailOffset(): number {
     return this.#layout?.tailOffset ?? 0;
@@ -199,13 +204,14 @@ export class FileStorage implements SnapshotStorage, Disposable {
     return left;
   }
 
-  /** Waits until everything stored is in the file. When nobody waits for us any more. */
+  /** Waits until everything stored is in the file, and has that back from the queue. When nobody waits for us any more. */
   finish(): void {
     while (!this.idle) {
       this.pump();
       if (this.#backlogNext === this.#backlog.length) this.#gatherHeld();
       if (this.#queue.pending > 0) this.#reap(1);
     }
+    this.#queue.giveBack(this.#fd);
   }
 
   /** Waits for what is under way: its memory is read until then. May take as long as a file system likes. */

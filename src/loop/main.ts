@@ -67,7 +67,9 @@ function dump(request: LoopRequest, files: DisposableStack): DumpSummary {
   const policy = policyOf(request);
   const queue = files.use(openStorageQueue(fd));
   rehearse(policy, fd, queue);
-  const room = request.stream && new SpoolRoom(fd, request.stream);
+  // Given back when all of it is written: a dump that fails needs the file no more.
+  queue.keep(fd);
+  const room = request.stream && new SpoolRoom(request.stream);
   const storage = files.use(new FileStorage(fd, queue, request.bufferBytes, room));
   const before = readTargetMemory(pid);
   resources.use(hastenHost());

@@ -1,7 +1,6 @@
 import type { Snapshot } from '../engine/snapshot.ts';
 import { LivecoreError } from '../errors.ts';
 import { check } from '../linux/failure.ts';
-import { occupiedBytes } from '../linux/file.ts';
 import type { FileStorage } from './file-storage.ts';
 import type { ParentLink } from './parent-link.ts';
 import type { StreamLimits } from './protocol.ts';
@@ -23,7 +22,6 @@ const HARD_FACTOR = 2;
  * may bring it up to twice as much, and then the snapshot is given up.
  */
 export class SpoolRoom {
-  readonly #fd: number;
   readonly #boundBytes: number;
   readonly #aheadBytes: number;
   readonly #readerTimeoutNs: number;
@@ -41,8 +39,7 @@ export class SpoolRoom {
   #toldNs = 0;
   #told = 0;
 
-  constructor(fd: number, { spoolBytes, readerTimeoutMs }: StreamLimits) {
-    this.#fd = fd;
+  constructor({ spoolBytes, readerTimeoutMs }: StreamLimits) {
     this.#boundBytes = spoolBytes;
     this.#aheadBytes = Math.min(spoolBytes * AHEAD_SHARE, AHEAD_BYTES);
     // The parent looks at its reader itself; this is for a parent that doesn't run.
@@ -68,7 +65,7 @@ export class SpoolRoom {
   /** Between steps: looks at what is occupied, and tells the parent how much can be streamed. */
   tick(nowNs: number, snapshot: Snapshot, storage: FileStorage, link: ParentLink): void {
     if (storage.tailOffset === 0) return;
-    this.#occupied = check(occupiedBytes(this.#fd), 'look at the spool', 'statx');
+    this.#occupied = check(storage.occupiedBytes, 'look at the spool', 'statx');
     if (this.#occupied > this.#boundBytes * HARD_FACTOR) throw spoolFull(this.#boundBytes);
     this.#followReader(nowNs, link.taken);
     const used = this.#occupied + storage.outstandingBytes;

@@ -17,6 +17,7 @@ export const ERRORS: Readonly<Record<string, readonly ErrorName[]>> = {
   'features.probeDescriptors.close_range': ['EMFILE', 'ENOMEM', 'ENOSYS'],
   'file.openFile.openat': ['EACCES', 'EMFILE', 'ENOENT', 'ENOMEM', 'EINTR'],
   'file.closeFile.close': ['EIO', 'EINTR'],
+  'file.replaceDescriptor.dup3': ['EBUSY', 'EINTR', 'EMFILE'],
   'file.readFile.read': ['EIO', 'EINTR', 'EAGAIN'],
   'file.readFileAt.pread': ['EIO', 'EINTR', 'ESRCH'],
   'file.writeFileAt.pwrite': ['EIO', 'EINTR', 'ENOSPC', 'EFBIG'],
@@ -95,5 +96,6 @@ export const ERRORS: Readonly<Record<string, readonly ErrorName[]>> = {
   'watchdog.feed.timer_settime': ['EINVAL'],
   'watchdog.dispose.timer_delete': ['EINVAL'],
   'write-thread.write.pwritev': ['EIO', 'ENOSPC', 'EFBIG', 'EINTR'],
+  'write-thread.module.gettid': [],
   'write-thread.module.close_range': ['EMFILE', 'ENOMEM'],
 };

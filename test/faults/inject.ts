@@ -7,6 +7,7 @@
  *     the name of an error    the call is not made, and gives that
  *     short                   only half of the bytes asked for
  *     hang                    the thread waits for ever before the call
+ *     stop                    the process stops (SIGSTOP) before the call; continued, it makes it
  *     kill, killed            the process gets SIGKILL before the call, after it
  *   POINT may end in @CALLER: only calls of that function outside `src/linux`, as V8 names it, and in @CALLER/live: of
  *   those only the calls after the loop has rehearsed on a child of its own.
@@ -105,6 +106,9 @@ function interposerOf(
       switch (fault.what) {
         case 'hang':
           return hang();
+        case 'stop':
+          process.kill(process.pid, 'SIGSTOP');
+          return original(...args);
         case 'kill':
           return die();
         case 'killed':

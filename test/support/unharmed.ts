@@ -17,10 +17,14 @@ export const OWN_CHANGES: readonly RegExp[] = [
 /** What one changes that makes and ends threads, or moves memory about. */
 export const BREEDS: readonly RegExp[] = [...OWN_CHANGES, /^thread /, /^map /, /^FDSize: /];
 
-/** Waits until it holds; fails after 20 seconds. */
-export async function until(holds: () => boolean, what: string): Promise<void> {
-  for (const end = Date.now() + PATIENCE_MS; !holds(); await sleep(10))
-    assert.ok(Date.now() < end, `${what}: not within ${PATIENCE_MS} ms`);
+/** Waits until it holds; fails after 20 seconds, or as many as are given. */
+export async function until(
+  holds: () => boolean,
+  what: string,
+  patienceMs: number = PATIENCE_MS,
+): Promise<void> {
+  for (const end = Date.now() + patienceMs; !holds(); await sleep(10))
+    assert.ok(Date.now() < end, `${what}: not within ${patienceMs} ms`);
 }
 
 /** A zombie is not: its parent may be gone as well. */

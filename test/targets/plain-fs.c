@@ -5,15 +5,18 @@
  *   --mount DIR     where it is mounted
  *   --backing DIR   where its files are kept
  *   --delay US      what each write takes at least
+ *   --beat MIB      a second thread writes all over so much memory, and each request is copied into it
  *
- * Commands: "hang" (from now on writes and syncs are taken and not answered: who waits for one is in state D), "go" (all
- * of them are answered, and those that come), "report", "quit" (unmounts).
+ * Commands: "hang" (from now on writes, syncs and the flush of a closed descriptor are taken and not answered: who waits
+ * for one is in state D), "go" (all of them are answered, and those that come), "report", "quit" (unmounts). With --beat the answers tell how long the second
+ * thread and the serving of a request did not go on (stalls.h).
  */
-#include "target.h"
+#include "stalls.h"
 #include <dirent.h>
 #include <fcntl.h>
 #include <linux/fuse.h>
 #include <poll.h>
+#include <pthread.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -32,6 +35,47 @@ static struct { char name[256]; int fd; } files[FILES];
 static unsigned file_count;
 static char *held[HELD];
 static unsigned held_count;
+static uint64_t beat_bytes, random_state = 1;
+static char *beat_memory;
+static struct stalls *stalls[2]; /* of the serving, of the second thread */
+
+static uint64_t random_page(uint64_t *state) {
+  *state = mix64(*state);
+  return *state % (beat_bytes / PAGE) * PAGE;
+}
+
+static void *beat(void *unused) {
+  uint64_t state = 2;
+  for (uint64_t due = now_ns();; due += MS) {
+    uint64_t now = now_ns();
+    if (now < due) {
+      sleep_until(due);
+      now = due;
+    }
+    *(volatile uint64_t *)(beat_memory + random_page(&state)) = now;
+    stalls_note(stalls[1], now, now_ns(), 1);
+  }
+  return unused;
+}
+
+static void start_beat(void) {
+  beat_memory = mmap(NULL, beat_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (beat_memory == MAP_FAILED) die("mmap of %lu bytes", beat_bytes);
+  memset(beat_memory, 1, beat_bytes);
+  for (unsigned n = 0; n < 2; n++) stalls[n] = stalls_create(4096, 20 * MS, now_ns());
+  pthread_t thread;
+  if ((errno = pthread_create(&thread, NULL, beat, NULL))) die("pthread_create");
+}
+
+static void print_report(void) {
+  printf("{\"writes\":%lu,\"held\":%u", writes, held_count);
+  if (beat_memory) {
+    printf(",");
+    stalls_summary(stalls, 2);
+  }
+  printf("}\n");
+  fflush(stdout);
+}
 
 static void reply(uint64_t unique, int error, const void *data, size_t size) {
   struct fuse_out_header head = {(uint32_t)(sizeof head + size), -error, unique};
@@ -186,11 +230,17 @@ static void serve(const struct fuse_in_header *in) {
 
 static void take_request(void) {
   static char request[REQUEST_BYTES];
+  uint64_t start = now_ns();
   ssize_t got = read(fuse_fd, request, sizeof request);
   if (got < 0 && (errno == EINTR || errno == ENOENT || errno == EAGAIN)) return;
   if (got < 0) die("read from /dev/fuse");
+  /* in pages, so that most of them meet memory that is protected */
+  for (ssize_t at = 0; beat_memory && at < got; at += PAGE)
+    memcpy(beat_memory + random_page(&random_state), request + at, (size_t)(got - at < (ssize_t)PAGE ? got - at : (ssize_t)PAGE));
+  if (beat_memory) stalls_note(stalls[0], start, now_ns(), 1);
   const struct fuse_in_header *in = (const struct fuse_in_header *)request;
-  if (!hanging || (in->opcode != FUSE_WRITE && in->opcode != FUSE_FSYNC)) return serve(in);
+  bool waits = in->opcode == FUSE_WRITE || in->opcode == FUSE_FSYNC || in->opcode == FUSE_FLUSH;
+  if (!hanging || !waits) return serve(in);
   if (held_count == HELD) die("too many requests are held");
   held[held_count] = malloc((size_t)got);
   memcpy(held[held_count++], request, (size_t)got);
@@ -207,10 +257,12 @@ static void go(void) {
 
 int main(int argc, char **argv) {
   (void)argc;
-  only_options(argv, "--mount --backing --delay");
+  only_options(argv, "--mount --backing --delay --beat");
   const char *mount_point = option(argv, "mount", NULL), *backing_path = option(argv, "backing", NULL);
   if (!mount_point || !backing_path) die("--mount and --backing are needed");
   delay_us = number(argv, "delay", 0);
+  beat_bytes = number(argv, "beat", 0) * MIB;
+  if (beat_bytes) start_beat();
   backing = open(backing_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (backing < 0) die("open %s", backing_path);
   fuse_fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
@@ -233,8 +285,7 @@ int main(int argc, char **argv) {
       go();
       umount2(mount_point, MNT_DETACH);
     }
-    printf("{\"writes\":%lu,\"held\":%u}\n", writes, held_count);
-    fflush(stdout);
+    print_report();
   }
   return 0;
 }

@@ -115,7 +115,8 @@ export class Attachment implements Disposable {
   /** Runs `use` with the least busy thread stopped. */
   #inject<T>(use: (injection: Injection) => T): T {
     let last: unknown;
-    for (const tid of leastBusyFirst(this.pid)) {
+    const threads = leastBusyFirst(this.pid);
+    for (const tid of threads) {
       try {
         const result = this.#injectInto(tid, use);
         if (result !== undefined) return result;
@@ -127,11 +128,20 @@ export class Attachment implements Disposable {
         last = error;
       }
     }
-    throw (
-      last ??
-      new LivecoreError('TARGET_GONE', `attach to process ${this.pid}: no thread could be stopped`, {
-        pid: this.pid,
-      })
+    throw last ?? this.#noThread(threads.length);
+  }
+
+  #noThread(tried: number): LivecoreError {
+    const { pid } = this;
+    if (tried === 0)
+      return new LivecoreError('TARGET_GONE', `attach to process ${pid}: it has no thread`, { pid });
+    return new LivecoreError(
+      'HOLD_FAILED',
+      `attach to process ${pid}: no thread stopped in time where it can be used`,
+      {
+        pid,
+        cure: 'try when the process, or the machine, is less busy',
+      },
     );
   }
 
