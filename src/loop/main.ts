@@ -7,6 +7,7 @@ import type { DumpSummary } from '../dump-types.ts';
 import { DEFAULT_POLICY, NS_PER_MS, type Policy } from '../engine/policy.ts';
 import { LivecoreError } from '../errors.ts';
 import { monotonicNs } from '../linux/clock.ts';
+import { ERRNO } from '../linux/errno.ts';
 import { check } from '../linux/failure.ts';
 import { requireKernel } from '../linux/features.ts';
 import { occupiedBytes } from '../linux/file.ts';
@@ -134,10 +135,11 @@ function goneIfEnded(error: unknown, pid: number): unknown {
   if (!isGone(error)) return error;
   try {
     const state = judgeState(readTarget(pid));
-    if (state.code !== 'ZOMBIE') {
-      requireRights([state], pid);
-      return error;
-    }
+    requireRights([state], pid);
+    // Who runs, and whose memory is gone: what we hold is that of the program before (ESRCH of pagemap and userfaultfd).
+    if (!(error instanceof LivecoreError) || error.errno !== ERRNO.ESRCH) return error;
+    const text = `process ${pid} executed another program while it was being dumped`;
+    return new LivecoreError('TARGET_GONE', text, { pid, cure: 'dump it again' }, error);
   } catch (refusal) {
     if (refusal instanceof LivecoreError && refusal.code === 'UNSUPPORTED_TARGET') return refusal;
   }

@@ -117,6 +117,7 @@ suite('a process that can be dumped, but not by us', { skip }, () => {
 
   test('one whose first thread has ended', async () => {
     await using headless = await startChild(buildTarget('headless').path);
+    await headless.ask('end');
     await until(() => stateOf(headless.pid) === 'Z', 'its first thread has ended');
     const { status, error } = refused(headless.pid);
     assert.deepEqual([status, error.code], [1, 'UNSUPPORTED_TARGET']);

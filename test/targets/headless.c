@@ -1,14 +1,15 @@
 /*
- * A process whose first thread ends (pthread_exit) while the others go on: the kernel then shows a zombie, and nothing of
- * its memory under /proc/PID.
+ * A process whose first thread ends (pthread_exit) at the command "end", while the others go on: the kernel then shows a zombie,
+ * and nothing of its memory under /proc/PID.
  *
- *   --after MS   how long after READY it ends
  * report: {beats}: rounds of work of the other two threads.
  */
 #include "target.h"
 #include <pthread.h>
+#include <semaphore.h>
 
 static volatile uint64_t beats;
+static sem_t told;
 static volatile uint64_t memory[1 << 20]; /* 8 MiB, changed all the time */
 
 static void *work(void *unused) {
@@ -25,6 +26,7 @@ static void *answer(void *unused) {
   printf("READY {}\n");
   fflush(stdout);
   while (next_command(line, sizeof line) && strcmp(line, "quit")) {
+    if (!strcmp(line, "end")) sem_post(&told);
     printf("{\"beats\":%lu}\n", beats);
     fflush(stdout);
   }
@@ -37,9 +39,9 @@ static void *answer(void *unused) {
 int main(int argc, char **argv) {
   pthread_t thread;
   (void)argc;
-  only_options(argv, "--after");
-  uint64_t after = number(argv, "after", 0) * MS;
+  only_options(argv, "");
+  sem_init(&told, 0, 0);
   if (pthread_create(&thread, NULL, work, NULL) || pthread_create(&thread, NULL, answer, NULL)) die("pthread_create");
-  sleep_until(now_ns() + after);
+  while (sem_wait(&told)) {}
   pthread_exit(NULL);
 }

@@ -15,7 +15,7 @@ import { MappedMemory, type Memory, scratch } from '../../linux/memory.ts';
 import { Pagemap } from '../../linux/pagemap.ts';
 import { compareTasks } from '../../linux/pidfd.ts';
 import { listProcesses, readCoredumpFilter, readThreadStatus } from '../../linux/proc.ts';
-import { readProcText } from '../../linux/proc-file.ts';
+import { isGone, readProcText } from '../../linux/proc-file.ts';
 import { ProcessMemory } from '../../linux/process-memory.ts';
 import type { Userfaultfd } from '../../linux/userfaultfd.ts';
 import { AddressSpace } from './address-space.ts';
@@ -120,8 +120,9 @@ export class Attachment implements Disposable {
         if (result !== undefined) return result;
       } catch (error) {
         // A thread that ended, or has no room on its stack, says nothing about the others.
-        if (!(error instanceof LivecoreError) || !['INJECTION_FAILED', 'TARGET_GONE'].includes(error.code))
-          throw error;
+        const isItsOwn =
+          error instanceof LivecoreError && ['INJECTION_FAILED', 'TARGET_GONE'].includes(error.code);
+        if (!isItsOwn && !isGone(error)) throw error;
         last = error;
       }
     }

@@ -229,7 +229,10 @@ export class ProcessMachine implements Machine {
     const { space, pages } = this.#attached;
     this.#hold.capture();
     const fresh = new RangeList();
-    if (space.refresh() || this.#unsettled) this.#adaptPlan(fresh);
+    const changed = space.refresh();
+    // The list is that of the memory we attached to, and whoever lives maps something.
+    if (space.regions.length === 0) throw this.#gone();
+    if (changed || this.#unsettled) this.#adaptPlan(fresh);
     const plan = this.#plan!;
     this.#initialWords(found);
     this.#fillGaps(fresh);
@@ -241,6 +244,13 @@ export class ProcessMachine implements Machine {
     for (const { first, count } of this.#removed) this.#initialRemoved(first, count, found, armed);
     plan.addUnprotected(open);
     this.#regionsAtT0 = space.regions;
+  }
+
+  /** Between the arming and the hold: its threads are held, if it has any, and none of them has this memory. */
+  #gone(): LivecoreError {
+    const { pid } = this.#attached;
+    const text = `process ${pid} can no longer be captured: it has ended, or executed another program`;
+    return new LivecoreError('TARGET_GONE', text, { pid });
   }
 
   resume(): void {
@@ -276,7 +286,9 @@ export class ProcessMachine implements Machine {
 
   disarm(): boolean {
     const { pid, pages } = this.#attached;
-    const over = this.#protection.disarmNext(this.#spans, pages, () => readMapsIfAlive(pid));
+    const over = overIfGone(() =>
+      this.#protection.disarmNext(this.#spans, pages, () => readMapsIfAlive(pid)),
+    );
     const nowNs = monotonicNs();
     if (!this.#protection.refused || this.#disarmedNs === 0) this.#disarmedNs = nowNs;
     return over || nowNs - this.#disarmedNs > DISARM_NS;
@@ -304,9 +316,8 @@ export class ProcessMachine implements Machine {
     try {
       this.#attached.ask(tid, this.#words);
     } catch (error) {
-      const gone =
-        error instanceof LivecoreError && (error.errno === ERRNO.ESRCH || error.code !== 'SYSTEM_CALL');
-      if (!gone) throw error;
+      const cannot = error instanceof LivecoreError && error.code !== 'SYSTEM_CALL';
+      if (!cannot && !isGone(error)) throw error;
     }
     if (!this.#words.knows(tid)) this.#words.giveUp(tid);
   }
@@ -413,6 +424,16 @@ export class ProcessMachine implements Machine {
     if (this.#protection.protect(first, count) < 0) return false;
     this.#spans.add(first, count);
     armed.add(first, count);
+    return true;
+  }
+}
+
+/** Memory that is gone has nothing left to take away, and nobody waits for it: what was copied of it is kept. */
+function overIfGone(act: () => boolean): boolean {
+  try {
+    return act();
+  } catch (error) {
+    if (!isGone(error)) throw error;
     return true;
   }
 }
