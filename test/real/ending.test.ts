@@ -3,82 +3,27 @@
  * lacks is listed, and where there is none the message says why; in bounded time, with nothing left.
  */
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { readdirSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { suite, type TestContext, test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { Core } from '../../src/index.ts';
 import { Random } from '../conformance/random.ts';
 import { buildTarget } from '../support/build.ts';
 import { checkWriterImage } from '../support/check-writer.ts';
 import { startChild } from '../support/child.ts';
+import { CommandDump, MOMENTS, type Moment } from '../support/command-dump.ts';
 import { TestFolder } from '../support/cores.ts';
 import { noLiveDump } from '../support/live-dump.ts';
 import { coreSegments } from '../support/segments.ts';
 import { loopsOf, until } from '../support/unharmed.ts';
 import { startWriter, type Writer, type WriterReady } from '../support/writer.ts';
 
-const launcher = join(import.meta.dirname, '../../bin/livecore');
 const skip = noLiveDump || buildTarget('writer').skip || buildTarget('headless').skip;
-/** far above what any of this takes; on a busy machine a new process may wait long for a CPU */
-const BOUND_MS = 90_000;
 const PAGE = 4096n;
-
-/** Up to so many ms after a phase was told of: the whole dump, and its short phases often enough. */
-const MOMENTS = [
-  { phase: 'start', withinMs: 500 },
-  { phase: 'arm', withinMs: 60 },
-  { phase: 'copy', withinMs: 60 },
-] as const;
 
 /** How it ends; `exec` goes on as a sleep. */
 const ENDS = ['kill', 'quit', 'exec', 'exec-thread'] as const;
 
-interface Moment {
-  readonly phase: string;
-  readonly afterMs: number;
-}
-
 const TRIALS = 2;
-
-interface Line {
-  readonly type: string;
-  readonly phase?: string;
-  readonly code?: string;
-  readonly message?: string;
-}
-
-/** One dump by the command line, and the lines that it says. */
-class Dump {
-  readonly lines: Line[] = [];
-  readonly ended: Promise<number | NodeJS.Signals>;
-  readonly #process: ChildProcess;
-
-  constructor(pid: number, file: string) {
-    const options = ['-o', file, '--json', '--force', '--max-stall', '10s'];
-    this.#process = spawn(launcher, ['dump', String(pid), ...options], {
-      stdio: ['ignore', 'pipe', 'inherit'],
-    });
-    createInterface({ input: this.#process.stdout! }).on('line', (line) =>
-      this.lines.push(JSON.parse(line) as Line),
-    );
-    const timer = setTimeout(() => this.#process.kill('SIGKILL'), BOUND_MS);
-    this.ended = once(this.#process, 'close').then(([code, signal]) => {
-      clearTimeout(timer);
-      return (signal ?? code) as number | NodeJS.Signals;
-    });
-  }
-
-  /** Waits for a phase, or the end. */
-  async reached(phase: string): Promise<void> {
-    let over = false;
-    void this.ended.then(() => (over = true));
-    while (!over && phase !== 'start' && !this.lines.some((line) => line.phase === phase)) await sleep(1);
-  }
-}
 
 /** Pages that the plan speaks of, the core has no content of, and none of its lists names. */
 async function unlistedPages(writer: Writer, file: string): Promise<bigint[]> {
@@ -123,13 +68,12 @@ async function judgeCore(writer: Writer, file: string, status: number): Promise<
 async function dumpEnded(
   folder: TestFolder,
   pid: number,
-  { phase, afterMs }: Moment,
+  moment: Moment,
   { end, judge }: { end: () => void; judge: (file: string, status: number) => Promise<string> },
 ): Promise<string> {
   const file = folder.file('core');
-  const dump = new Dump(pid, file);
-  await dump.reached(phase);
-  await sleep(afterMs);
+  const dump = new CommandDump(pid, file);
+  await dump.reached(moment);
   end();
   const status = await dump.ended;
   await until(() => loopsOf(pid).length === 0, 'the loop ends');

@@ -15,13 +15,9 @@ const PACKAGE = /^linux-image-((\d+)\.(\d+)[\d.]*[-+\w.]*-cloud-amd64) /;
 
 /** The small kernels for machines in a cloud, that apt can get here, the oldest first. */
 function offered(): { name: string; version: string; number: number }[] {
-  const { stdout = '' } = spawnSync(
-    'apt-cache',
-    ['search', '--names-only', '^linux-image-[0-9].*-cloud-amd64$'],
-    {
-      encoding: 'utf8',
-    },
-  );
+  const { stdout } = spawnSync('apt-cache', ['search', '--names-only', '^linux-image-[0-9].*-cloud-amd64$'], {
+    encoding: 'utf8',
+  });
   return stdout
     .split('\n')
     .map((line) => PACKAGE.exec(line))
