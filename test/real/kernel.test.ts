@@ -3,8 +3,12 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { suite, test } from 'node:test';
+import type { DumpSummary } from '../../src/index.ts';
 import { buildTarget } from '../support/build.ts';
+import { checkWriterImage } from '../support/check-writer.ts';
+import { TestFolder } from '../support/cores.ts';
 import { refusedIn, unharmed } from '../support/refused.ts';
+import { assertLetGo } from '../support/unharmed.ts';
 import { startWriter } from '../support/writer.ts';
 
 const launcher = join(import.meta.dirname, '../../bin/livecore');
@@ -96,4 +100,30 @@ suite('a kernel that lacks something', { skip }, () => {
       assert.match(error.message, message);
     });
   }
+});
+
+test('where one mapping cannot be asked for (before Linux 6.11), the dump is as exact', {
+  skip,
+}, async () => {
+  using folder = new TestFolder();
+  await using writer = await startWriter({ mib: 16, threads: 2, rate: 2000, pace: 'sleep' });
+  const file = folder.file('core');
+  const injector = join(import.meta.dirname, '../faults/inject.ts');
+  const env = {
+    ...process.env,
+    LIVECORE_FAULT: 'mapping-query.#ask.PROCMAP_QUERY:ENOTTY:1+',
+    NODE_OPTIONS: `--import=${injector}`,
+  };
+  const args = ['dump', `${writer.pid}`, '-o', file, '--max-stall', '10s', '--force', '--json'];
+  const { status, stdout } = spawnSync(launcher, args, { encoding: 'utf8', env });
+  assert.equal(status, 0, stdout);
+  const { blocks } = JSON.parse(stdout.trim().split('\n').at(-1)!) as DumpSummary;
+  assert.ok(
+    blocks.initial < 1000,
+    `${blocks.initial} blocks were copied in the hold: they were not protected`,
+  );
+  const { wrong, absent, brokenCounters } = checkWriterImage(writer.plan, file);
+  assert.deepEqual([wrong, absent, brokenCounters], [0, 0, 0]);
+  await assertLetGo(writer.pid);
+  assert.equal((await writer.check()).wrong, 0);
 });
