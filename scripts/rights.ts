@@ -67,6 +67,7 @@ const own = (caller: CallerFacts): TargetFacts => ({
   pid: 4711,
   threadGroup: 4711,
   state: 'S',
+  isHeadless: false,
   isKernelThread: false,
   uids: [caller.uid, caller.uid, caller.uid],
   gids: [caller.gid, caller.gid, caller.gid],

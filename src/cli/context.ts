@@ -8,4 +8,6 @@ export interface Context {
   readonly loadDump: () => Promise<Dump>;
   /** how the command ended; the last one counts, `whole` if none is set */
   ending: Ending;
+  /** set once a core is where it was wanted */
+  core?: 'written';
 }

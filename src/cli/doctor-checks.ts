@@ -22,6 +22,7 @@ export interface Check {
 
 /** What a kernel must offer, and what is lost without the rest. */
 const FEATURES: readonly (readonly [name: FeatureName, without?: string])[] = [
+  ['x86-64'],
   ['write-protection'],
   ['write-protection of untouched pages'],
   ['notice before madvise'],
@@ -52,6 +53,7 @@ export function checkUser(caller: CallerFacts = readCaller()): Check[] {
     pid: 0,
     threadGroup: 0,
     state: 'S',
+    isHeadless: false,
     isKernelThread: false,
     uids: [caller.uid, caller.uid, caller.uid],
     gids: [caller.gid, caller.gid, caller.gid],

@@ -1,4 +1,5 @@
 /** `livecore dump PID`: the library's `dump`, with words around it. */
+import { constants, readFileSync, readlinkSync } from 'node:fs';
 import { Argument, type Command, Option } from 'commander';
 import type { DumpOptions, DumpPlan, DumpSummary } from '../dump-types.ts';
 import { LivecoreError } from '../errors.ts';
@@ -84,6 +85,11 @@ async function run(pid: number, flags: Flags, context: Context): Promise<void> {
       cure: 'send stdout to a file or a pipe',
     });
   }
+  if (coreOnStdout && isClosed(STDOUT_FD)) {
+    throw new LivecoreError('USAGE', 'dump: stdout is closed, and the core would go nowhere', {
+      cure: 'send stdout to a file or a pipe',
+    });
+  }
   using interruption = new Interruption(voice);
   const progress = new ProgressLine(voice);
   const dump = await context.loadDump();
@@ -105,6 +111,16 @@ async function run(pid: number, flags: Flags, context: Context): Promise<void> {
   }
 }
 
+/**
+ * Whether we were started without this descriptor: Node then opens /dev/null in its place, for reading too (src/node.cc,
+ * PlatformInit), so that no file that is opened later takes it.
+ */
+function isClosed(fd: number): boolean {
+  const opened = /^flags:\t0*([0-7]+)$/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, 'latin1'))?.[1] ?? '0';
+  const access = Number.parseInt(opened, 8) & (constants.O_RDWR | constants.O_WRONLY);
+  return access === constants.O_RDWR && readlinkSync(`/proc/self/fd/${fd}`) === '/dev/null';
+}
+
 function optionsOf(flags: Flags): DumpOptions {
   const { output, all, maxPause, maxStall, buffer, spool, readerTimeout, force } = flags;
   return {
@@ -122,6 +138,7 @@ function optionsOf(flags: Flags): DumpOptions {
 function report(summary: DumpSummary, context: Context): void {
   const { voice } = context;
   const { unreliable, lost } = summary.blocks;
+  context.core = 'written';
   for (const line of describeSummary(summary)) voice.say(line);
   if (unreliable + lost > 0) {
     context.ending = 'incomplete';

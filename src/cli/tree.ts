@@ -1,5 +1,6 @@
 /** The tree of commands, and how a run of it ends. Help, completion and the man page are made from this tree. */
 import { readFileSync } from 'node:fs';
+import { setImmediate } from 'node:timers/promises';
 import { Command, CommanderError } from 'commander';
 import { LivecoreError } from '../errors.ts';
 import { addCompletion } from './completion.ts';
@@ -43,6 +44,10 @@ export async function run(args: readonly string[], context: Context): Promise<nu
   } catch (error) {
     context.ending = tell(error, args, program, context);
   }
+  // Errors of streams come in a turn of their own. Where there is a core, the status speaks of that.
+  await setImmediate();
+  if (context.voice.lost && context.ending === 'whole' && context.core !== 'written')
+    context.ending = 'failed';
   return exitStatuses[context.ending][0];
 }
 

@@ -46,13 +46,26 @@ export class Voice {
   readonly #stderr: Stream;
   #manner: Manner = {};
   #lineIsOpen = false;
+  #lost = false;
 
   constructor(stdout: Stream, stderr: Stream) {
     this.#stdout = stdout;
     this.#stderr = stderr;
-    // Whoever reads us may stop reading (`livecore show FILE | head`). That is no failure of ours, and must
-    // not end a dump in its middle: what is said from then on is dropped.
-    for (const stream of [stdout, stderr]) stream.on('error', ignoreClosedPipe);
+    // Neither may end a dump in its middle: what is said from then on is dropped.
+    stdout.on('error', (error: NodeJS.ErrnoException) => this.#lose(error));
+    stderr.on('error', () => {});
+  }
+
+  /** Whether stdout did not take what it was told, and not because its reader has gone. */
+  get lost(): boolean {
+    return this.#lost;
+  }
+
+  /** Whoever reads us may stop reading (`livecore show FILE | head`): that is no failure. A disk that is full is. */
+  #lose({ code, message }: NodeJS.ErrnoException): void {
+    if (this.#lost || code === 'EPIPE') return;
+    this.#lost = true;
+    this.#line(`what was told on stdout is not whole: ${message}`, 'note: ');
   }
 
   adopt(manner: Manner): void {
@@ -121,10 +134,6 @@ export class Voice {
 /** A record of one type, from fields that are not its own. */
 export function record<T extends string>(type: T, fields: object): { readonly type: T } {
   return { type, ...fields };
-}
-
-function ignoreClosedPipe(error: NodeJS.ErrnoException): void {
-  if (error.code !== 'EPIPE') throw error;
 }
 
 function plain(error: unknown): { code: string; message: string } {

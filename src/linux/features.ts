@@ -2,6 +2,8 @@
  * What this kernel offers to this process, found by trying it on memory and children of our own; never by its version.
  */
 
+import { release } from 'node:os';
+import { type ErrorCode, LivecoreError } from '../errors.ts';
 import {
   CAP_SYS_ADMIN,
   CAP_SYS_PTRACE,
@@ -24,6 +26,7 @@ import { compareTasks, openPidfd, openThreadPidfd, takeDescriptor } from './pidf
 import { readStatus } from './proc.ts';
 import { readProcText } from './proc-file.ts';
 import { probeTracing } from './tracing-probe.ts';
+import { UringQueue } from './uring.ts';
 import { createUserfaultfd, openUserfaultfdDevice, type Userfaultfd } from './userfaultfd.ts';
 
 /** One thing that was tried. */
@@ -42,6 +45,7 @@ export interface Feature {
 export type FeatureName = (typeof NAMES)[number];
 
 const NAMES = [
+  'x86-64',
   'userfaultfd',
   'userfaultfd device',
   'unprivileged userfaultfd',
@@ -64,21 +68,48 @@ const NAMES = [
   'own seccomp',
 ] as const;
 
-type Finding = Pick<Feature, 'ok' | 'detail'> & { readonly cure?: string };
+/** What the kernel itself must have for a dump, whoever asks for it. */
+const NEEDED: readonly FeatureName[] = [
+  'x86-64',
+  'userfaultfd',
+  'write-protection',
+  'write-protection of untouched pages',
+  'notice before madvise',
+  'pagemap scan',
+  'descriptors of threads',
+  'descriptors of others',
+  'comparing tasks',
+  'own descriptor table',
+];
 
-const NEW_KERNEL = (version: string): string => `use a kernel of version ${version} or newer`;
+type Finding = Pick<Feature, 'ok' | 'detail'> & { readonly cure?: string };
+type Add = (name: FeatureName, since: string, finding: Finding) => void;
+
+/** What a kernel says of what it has not; any other error (EMFILE) is of the moment. */
+const ABSENCES: readonly string[] = ['absent', 'ENOSYS', 'EINVAL', 'ENOTTY'];
+/** What is said instead by who may refuse it, seccomp filters first; a filter that does not know a call says ENOSYS. */
+const REFUSALS: readonly string[] = ['EPERM', 'EACCES'];
+
+const NEW_KERNEL = (version: string): string => `use Linux ${version} or newer`;
+const NOT_REFUSED =
+  'a seccomp profile forbids it: run without one (docker --security-opt seccomp=unconfined)';
 const FROM_ERROR = (result: number): Finding =>
   result >= 0 ? { ok: true, detail: 'works' } : { ok: false, detail: errnoName(-result) };
 
-/** Tries everything once; takes some 10 ms. Starts one child, which is killed before it does anything. */
+/**
+ * For tests only: names of features, with commas between, that this kernel is to be taken not to have. It lies about no
+ * more than what a probe says, so nothing that is there can be made to look safer than it is.
+ */
+const LACKING: ReadonlySet<string> = new Set(process.env['LIVECORE_TEST_LACKS']?.split(',') ?? []);
+
+/** Tries everything once; takes some 40 ms. Starts one child, which is killed before it does anything. */
 export function probeFeatures(): ReadonlyMap<FeatureName, Feature> {
   const found = new Map<FeatureName, Feature>();
-  const add = (name: FeatureName, since: string, { ok, detail, cure }: Finding): void => {
-    found.set(name, { name, ok, detail, cure: ok ? '' : (cure ?? NEW_KERNEL(since)), since });
-  };
-  probeUserfaultfd(add);
-  add('pagemap scan', '6.7', probeScan());
-  probeDescriptors(add);
+  const add = adding(found);
+  if (!probeKernel(add)) {
+    for (const name of NAMES.slice(1)) add(name, '2.6', UNTRIED);
+    return found;
+  }
   add('asynchronous writes', '2.6', probeAio());
   const tracing = probeTracing();
   const notTraced = 'allow this process to trace its children (seccomp profile, ptrace_scope)';
@@ -93,15 +124,77 @@ export function probeFeatures(): ReadonlyMap<FeatureName, Feature> {
   return found;
 }
 
-type Add = (name: FeatureName, since: string, finding: Finding) => void;
+/** Throws KERNEL_FEATURE with all that this kernel lacks for a dump, or NO_RIGHT for what it does not let us use. */
+export function requireKernel(pid: number): void {
+  const found = new Map<FeatureName, Feature>();
+  const refuse = (code: ErrorCode, text: string, cure: string): never => {
+    throw new LivecoreError(code, `dump process ${pid}: ${text}`, { pid, cure });
+  };
+  if (!probeKernel(adding(found))) {
+    const { detail, cure } = found.get('x86-64')!;
+    refuse('KERNEL_FEATURE', `${detail}, and livecore knows x86-64 only`, cure);
+  }
+  const missing = NEEDED.map((name) => found.get(name)!).filter(({ ok }) => !ok);
+  const lacking = missing.filter(({ detail }) => ABSENCES.includes(detail));
+  if (lacking.length > 0) {
+    const names = lacking.map(({ name, detail, since }) => `"${name}" (${detail}; since Linux ${since})`);
+    const text = `this kernel (Linux ${release()}) lacks ${names.join(', ')}`;
+    refuse('KERNEL_FEATURE', text, newestCure(lacking));
+  }
+  // Who may have a userfaultfd is for rights.ts to say: the target perhaps, where we may not.
+  const refused = missing.find(({ name, detail }) => name !== 'userfaultfd' && REFUSALS.includes(detail));
+  if (refused !== undefined)
+    refuse('NO_RIGHT', `"${refused.name}" is refused (${refused.detail})`, refused.cure);
+}
+
+/** The newest of the kernels that are asked for, then what else is. */
+function newestCure(lacking: readonly Feature[]): string {
+  const isNewKernel = ({ cure, since }: Feature): boolean => cure.startsWith(NEW_KERNEL(since));
+  const byAge = lacking.filter(isNewKernel).sort((a, b) => compareVersions(a.since, b.since));
+  const others = lacking.filter((feature) => !isNewKernel(feature)).map(({ cure }) => cure);
+  return [...new Set([...byAge.slice(-1).map(({ cure }) => cure), ...others])].join('; ');
+}
+
+function compareVersions(left: string, right: string): number {
+  const [a = 0, b = 0] = left.split('.').map(Number);
+  const [c = 0, d = 0] = right.split('.').map(Number);
+  return a - c || b - d;
+}
+
+function adding(found: Map<FeatureName, Feature>): Add {
+  const isFiltered = (readStatus('self').seccomp ?? 0) !== 0;
+  return (name, since, { ok: works, detail: seen, cure }) => {
+    const ok = works && !LACKING.has(name);
+    const detail = works && !ok ? 'absent' : seen;
+    const doubt = isFiltered && detail === 'ENOSYS' ? `; or ${NOT_REFUSED}` : '';
+    const advice = REFUSALS.includes(detail) ? NOT_REFUSED : NEW_KERNEL(since) + doubt;
+    found.set(name, { name, ok, detail, cure: ok ? '' : (cure ?? advice), since });
+  };
+}
+
+/** what stands beside all else on another processor */
+const UNTRIED: Finding = { ok: false, detail: 'not tried', cure: 'see x86-64' };
+
+/** What the kernel has, whoever asks. False on another processor: system calls have other numbers there, so none is made. */
+function probeKernel(add: Add): boolean {
+  const isOurs = process.arch === 'x64' && !LACKING.has('x86-64');
+  add('x86-64', '2.6', {
+    ok: isOurs,
+    detail: isOurs ? 'works' : `this is ${process.arch}`,
+    cure: 'run it on an x86-64 machine: there is no other port yet',
+  });
+  if (!isOurs) return false;
+  probeUserfaultfd(add);
+  add('pagemap scan', '6.7', probeScan());
+  probeDescriptors(add);
+  return true;
+}
 
 function probeUserfaultfd(add: Add): void {
   const rights = 'run as root or with CAP_SYS_PTRACE, or give this user /dev/userfaultfd';
-  add(
-    'userfaultfd',
-    '4.3',
-    attempt(() => createUserfaultfd()[Symbol.dispose](), rights),
-  );
+  const made = attempt(() => createUserfaultfd()[Symbol.dispose](), rights);
+  const isRight = REFUSALS.includes(made.detail);
+  add('userfaultfd', '4.3', { ...made, cure: isRight ? rights : 'use a kernel with CONFIG_USERFAULTFD' });
   add(
     'userfaultfd device',
     '6.1',
@@ -177,7 +270,7 @@ function probeDescriptors(add: Add): void {
   for (const fd of [thread, own, taken]) if (fd >= 0) closeFile(fd);
   add('comparing tasks', '3.5', {
     ...FROM_ERROR(compareTasks(process.pid, process.pid, KCMP_VM)),
-    cure: 'use a kernel with CONFIG_KCMP, and a container profile that allows kcmp',
+    cure: 'use a kernel with CONFIG_KCMP, and a seccomp profile that allows kcmp',
   });
   // a range that ends before it begins: refused with EINVAL after the flags were accepted, so nothing is unshared
   const refused = libc.syscall(SYS_close_range, 1, 0, CLOSE_RANGE_UNSHARE, 0, 0, 0) < 0 ? errno() : 0;
@@ -187,11 +280,13 @@ function probeDescriptors(add: Add): void {
   });
 }
 
+/** Either of the two that a direct write can take. */
 function probeAio(): Finding {
-  return attempt(
+  const aio = attempt(
     () => new AioQueue(1, 1)[Symbol.dispose](),
     'raise fs.aio-max-nr; a container profile may forbid io_setup',
   );
+  return aio.ok || !attempt(() => new UringQueue(1, 1)[Symbol.dispose](), '').ok ? aio : { ...aio, ok: true };
 }
 
 function probeSettings(add: Add): void {

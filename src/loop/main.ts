@@ -3,18 +3,19 @@
  * of its own so that nothing of a host program may reach a target. It talks to its parent in messages, and needs
  * it for nothing: a parent that is stopped, gone or itself the target changes nothing but where messages go.
  */
-import { existsSync } from 'node:fs';
 import type { DumpSummary } from '../dump-types.ts';
 import { DEFAULT_POLICY, NS_PER_MS, type Policy } from '../engine/policy.ts';
 import { LivecoreError } from '../errors.ts';
 import { monotonicNs } from '../linux/clock.ts';
+import { ERRNO } from '../linux/errno.ts';
 import { check } from '../linux/failure.ts';
+import { requireKernel } from '../linux/features.ts';
 import { occupiedBytes } from '../linux/file.ts';
 import { sleepNs } from '../linux/poll.ts';
 import { isGone } from '../linux/proc-file.ts';
 import { Watchdog } from '../linux/watchdog.ts';
 import { readCaller, readTarget } from '../machines/process/right-facts.ts';
-import { judgeRights, requireRights } from '../machines/process/rights.ts';
+import { judgeRights, judgeState, requireRights } from '../machines/process/rights.ts';
 import { Capture, readTargetMemory, readTargetMemoryIfAlive } from './capture.ts';
 import { FileStorage, openStorageQueue } from './file-storage.ts';
 import { hastenHost, prepareHost } from './host.ts';
@@ -57,9 +58,15 @@ function dump(request: LoopRequest, files: DisposableStack): DumpSummary {
   const { pid, output } = request;
   using resources = new DisposableStack();
   prepareHost();
-  requireRights(judgeRights(readCaller(), readTarget(pid)), pid);
-  if (pid === process.pid)
-    throw new LivecoreError('OWN_PROCESS', `dump process ${pid}: that is livecore's own loop`, { pid });
+  refuseOwnProcess(pid);
+  const rights = judgeRights(readCaller(), readTarget(pid));
+  // A kernel that lacks something has no /dev/userfaultfd perhaps, and no right would bring it.
+  requireRights(
+    rights.filter(({ subject }) => subject !== 'userfaultfd'),
+    pid,
+  );
+  requireKernel(pid);
+  requireRights(rights, pid);
   const file = output === undefined ? undefined : files.use(new OutputFile(output));
   const fd = file?.fd ?? SPOOL_FD;
   const watchdog = resources.use(new Watchdog());
@@ -116,10 +123,30 @@ function policyOf(request: LoopRequest): Policy {
   };
 }
 
-/** A process can end at any moment; whatever call meets that first, it is the same to the user. */
+function refuseOwnProcess(pid: number): void {
+  if (pid !== process.pid) return;
+  const text = `dump process ${pid}: that is the process of livecore that would dump it`;
+  throw new LivecoreError('OWN_PROCESS', text, { pid, cure: 'name another process' });
+}
+
+/**
+ * A process can end at any moment; whatever call meets that first, it is the same to the user. It may be there still, for
+ * its parent, or as a first thread that has left the others alone.
+ */
 function goneIfEnded(error: unknown, pid: number): unknown {
-  if (!isGone(error) || existsSync(`/proc/${pid}`)) return error;
-  return new LivecoreError('TARGET_GONE', `process ${pid} ended while it was being dumped`, { pid }, error);
+  if (!isGone(error)) return error;
+  try {
+    const state = judgeState(readTarget(pid));
+    requireRights([state], pid);
+    // Who runs, and whose memory is gone: what we hold is that of the program before (ESRCH of pagemap and userfaultfd).
+    if (!(error instanceof LivecoreError) || error.errno !== ERRNO.ESRCH) return error;
+    const text = `process ${pid} executed another program while it was being dumped`;
+    return new LivecoreError('TARGET_GONE', text, { pid, cure: 'dump it again' }, error);
+  } catch (refusal) {
+    if (refusal instanceof LivecoreError && refusal.code === 'UNSUPPORTED_TARGET') return refusal;
+  }
+  const text = `process ${pid} ended while it was being dumped`;
+  return new LivecoreError('TARGET_GONE', text, { pid }, error);
 }
 
 function describe(error: unknown): { code: LivecoreError['code']; message: string } {

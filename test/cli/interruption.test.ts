@@ -8,6 +8,9 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { test } from 'node:test';
 import { childrenOf } from '../../src/cli/interruption.ts';
+import { Random } from '../conformance/random.ts';
+import { CommandDump, MOMENTS, type Moment } from '../support/command-dump.ts';
+import { assertLetGo, loopsOf, until, wholeCoreOrNone } from '../support/unharmed.ts';
 import { startWriter, type Writer } from '../support/writer.ts';
 
 const launcher = join(import.meta.dirname, '../../bin/livecore');
@@ -77,3 +80,59 @@ test('a second Ctrl-C kills what is at work', { skip }, async () => {
     );
   });
 });
+
+/** What came of a dump that was interrupted at a moment, in words. */
+async function interrupted(
+  writer: Writer,
+  folder: string,
+  moment: Moment,
+  { signal, streamed }: { signal: NodeJS.Signals; streamed: boolean },
+): Promise<string> {
+  const file = join(folder, 'core');
+  const dump = new CommandDump(writer.pid, file, { streamed });
+  await dump.reached(moment);
+  dump.kill(signal);
+  const ended = await dump.ended;
+  await until(() => loopsOf(writer.pid).length === 0, 'the loop ends');
+  await assertLetGo(writer.pid);
+  const names = readdirSync(folder);
+  // What was streamed before is its reader's.
+  if (streamed) rmSync(file);
+  else if (ended === 130) assert.deepEqual(names, []);
+  else if (await wholeCoreOrNone(file)) rmSync(file);
+  assert.deepEqual(readdirSync(folder), []);
+  // Before it listens, or when it listens no more, the signal ends it as any program.
+  if (ended === signal) return 'ended by the signal';
+  if (ended === 0) return 'done before';
+  assert.equal(ended, 130, JSON.stringify(dump.lines.at(-1)));
+  assert.equal(dump.lines.at(-1)!.code, 'CANCELLED');
+  return 'cancelled';
+}
+
+for (const streamed of [false, true]) {
+  const what = streamed ? 'a stream' : 'a file';
+  test(`interrupted at random moments, ${what} is whole or none, and the target goes on`, {
+    skip,
+  }, async (context) => {
+    const random = new Random(streamed ? 71 : 70);
+    const folder = mkdtempSync(join(tmpdir(), 'livecore-moments-'));
+    await using writer = await startWriter({ mib: 128, threads: 2, rate: 20_000, pace: 'sleep' });
+    try {
+      const came: string[] = [];
+      for (const { phase, withinMs } of MOMENTS) {
+        for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+          for (let count = 0; count < 2; count++) {
+            const moment = { phase, afterMs: random.below(withinMs) };
+            came.push(await interrupted(writer, folder, moment, { signal, streamed }));
+            context.diagnostic(`${signal} ${moment.afterMs} ms after ${phase}: ${came.at(-1)}`);
+          }
+        }
+      }
+      assert.ok(came.includes('cancelled'));
+      await writer.advance(1000);
+      assert.equal((await writer.check()).wrong, 0);
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  });
+}

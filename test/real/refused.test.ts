@@ -6,46 +6,18 @@ import { join } from 'node:path';
 import { suite, test } from 'node:test';
 import { detach, interrupt, seize, WaitStatus } from '../../src/linux/ptrace.ts';
 import { buildTarget } from '../support/build.ts';
+import { type Child, startChild } from '../support/child.ts';
 import { TestFolder } from '../support/cores.ts';
+import { noProgram32, startProgram32 } from '../support/program32.ts';
+import { type Refused, refused, unharmed } from '../support/refused.ts';
 import { stopped } from '../support/segments.ts';
-import { differences, takeSnapshot } from '../support/watch.ts';
-import { startWriter, type Writer } from '../support/writer.ts';
+import { until, wholeCoreOrNone } from '../support/unharmed.ts';
+import { startWriter } from '../support/writer.ts';
 import { startZombie } from '../support/zombie.ts';
 
 const launcher = join(import.meta.dirname, '../../bin/livecore');
 const skip = process.getuid!() === 0 ? buildTarget('writer').skip : 'needs root';
 const TIMEOUT_MS = 60_000;
-
-interface Refused {
-  readonly status: number;
-  readonly stderr: string;
-  readonly error: { readonly code: string; readonly message: string; readonly cure?: string };
-}
-
-/** Dumps in vain, once for people and once for programs, which have to be told the same. */
-function refused(pid: number, ...args: string[]): Refused {
-  const run = (...more: string[]) =>
-    spawnSync(launcher, ['dump', String(pid), ...args, ...more], { encoding: 'utf8', timeout: TIMEOUT_MS });
-  const { status, stderr, stdout } = run();
-  assert.equal(stdout, '');
-  const lines = run('--json').stdout.trim().split('\n');
-  const error = JSON.parse(lines.at(-1)!) as Refused['error'] & { type: string };
-  assert.equal(error.type, 'error');
-  const last = stderr.trim().split('\n').at(-1)!;
-  assert.ok(last.startsWith(`livecore: ${error.message}`), `${last} is not ${error.message}`);
-  return { status: status!, stderr: last, error };
-}
-
-/** A target that is the same after as before, and goes on. */
-async function unharmed(writer: Writer, act: () => void | Promise<void>): Promise<void> {
-  const before = takeSnapshot(writer.pid);
-  await act();
-  // Its own memory figures move with what it writes.
-  const lines = [/^(Rss|Pss|Private|Anonymous|Referenced|Swap|Locked|KSM|Shared|LazyFree)/];
-  assert.deepEqual(differences(before, takeSnapshot(writer.pid), { lines }), []);
-  await writer.advance(100);
-  assert.equal((await writer.check()).wrong, 0);
-}
 
 /** A folder in which a tmpfs can be mounted. */
 class Folder extends TestFolder {
@@ -121,6 +93,86 @@ suite('no process that can be dumped', { skip }, () => {
       detach(writer.pid);
     }
     await writer.advance(100);
+  });
+});
+
+function stateOf(pid: number): string | undefined {
+  return /^State:\t(\w)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
+}
+
+/** What a child of this file has done so far. */
+async function beats(child: Child): Promise<number> {
+  return (await child.ask<{ beats: number }>('report')).beats;
+}
+
+suite('a process that can be dumped, but not by us', { skip }, () => {
+  test('a program of 32 bits', { skip: noProgram32 }, async (context) => {
+    using folder = new TestFolder();
+    using program = await startProgram32(folder);
+    if (program === undefined) return context.skip('this kernel runs no programs of 32 bits');
+    const { status, error } = refused(program.pid);
+    assert.deepEqual([status, error.code], [1, 'UNSUPPORTED_TARGET']);
+    assert.match(error.message, /it is a 32-bit program; gcore can dump it/);
+  });
+
+  test('one whose first thread has ended', async () => {
+    await using headless = await startChild(buildTarget('headless').path);
+    await headless.ask('end');
+    await until(() => stateOf(headless.pid) === 'Z', 'its first thread has ended');
+    const { status, error } = refused(headless.pid);
+    assert.deepEqual([status, error.code], [1, 'UNSUPPORTED_TARGET']);
+    assert.match(error.message, /its first thread has ended while others go on/);
+    const before = await beats(headless);
+    while ((await beats(headless)) < before + 10);
+  });
+
+  test('one that serves its own page faults', async () => {
+    await using child = await startChild(buildTarget('faults-itself').path);
+    const { status, error } = refused(child.pid);
+    assert.deepEqual([status, error.code], [1, 'UNSUPPORTED_TARGET']);
+    assert.match(error.message, /memory at 0x[0-9a-f]+ belongs to a userfaultfd already/);
+    assert.match(error.cure!, /the program manages its own page faults/);
+    const { status: doctor, stdout } = spawnSync(launcher, ['doctor', `${child.pid}`], { encoding: 'utf8' });
+    assert.equal(doctor, 1);
+    assert.match(stdout, /no {4}own userfaultfd: it manages faults of its memory itself/);
+    const before = await beats(child);
+    while ((await beats(child)) < before + 1000);
+    assert.equal((await child.quit<{ wrong: number }>()).wrong, 0);
+  });
+
+  test('a userfaultfd that has no memory is no reason', async () => {
+    using folder = new TestFolder();
+    await using child = await startChild(buildTarget('faults-itself').path, ['--registers', 'no']);
+    const file = folder.file('core');
+    const { status, stderr } = spawnSync(launcher, ['dump', `${child.pid}`, '-o', file], {
+      encoding: 'utf8',
+    });
+    assert.equal(status, 0, stderr);
+    assert.ok(await wholeCoreOrNone(file));
+  });
+
+  test('the process that would dump it; and the command, which can be', async () => {
+    using folder = new TestFolder();
+    const loop = join(import.meta.dirname, '../../src/loop/main.ts');
+    const request = `{"pid":'$$',"all":false,"maxStallMs":250,"bufferBytes":8388608,"force":false,"output":"core"}`;
+    // A shell that becomes the loop knows its number.
+    const script = `exec "$0" "$1" '${request}' 3>&1`;
+    const own = spawnSync('sh', ['-c', script, process.execPath, loop], {
+      cwd: folder.path,
+      encoding: 'utf8',
+      timeout: TIMEOUT_MS,
+    });
+    const error = JSON.parse(own.stdout.trim()) as Refused['error'];
+    assert.deepEqual([own.status, error.code], [1, 'OWN_PROCESS']);
+    assert.match(error.cure!, /name another process/);
+    assert.deepEqual(readdirSync(folder.path), []);
+    const command = spawnSync('sh', ['-c', 'exec "$0" dump $$ -o core --force', launcher], {
+      cwd: folder.path,
+      encoding: 'utf8',
+      timeout: TIMEOUT_MS,
+    });
+    assert.equal(command.status, 0, command.stderr);
+    assert.ok(await wholeCoreOrNone(folder.file('core')));
   });
 });
 

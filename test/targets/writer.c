@@ -14,7 +14,8 @@
  *                     L writes ahead of the last: causal order (pattern.h); each thread's counters have a page
  *   --gap-us T        gaps from here on are logged one by one
  *
- * Commands: report, gaps FROM TO, buckets FROM TO (CLOCK_MONOTONIC ns), forkdump PATH, stop, check, quit.
+ * Commands: report, gaps FROM TO, buckets FROM TO (CLOCK_MONOTONIC ns), forkdump PATH, stop, check, quit; exec, exec-thread:
+ * becomes a sleep, by the first thread or by another one, and says nothing any more.
  */
 #include "forkdump.h"
 #include "stalls.h"
@@ -256,6 +257,12 @@ static void forkdump_all(const char *path) {
   free(pieces);
 }
 
+static void *become_sleep(void *unused) {
+  execl("/bin/sleep", "sleep", "600", (char *)NULL);
+  die("exec of sleep");
+  return unused;
+}
+
 static bool answer(char *line) {
   uint64_t from = 0, to = ~0ull;
   if (!strcmp(line, "report")) {
@@ -271,6 +278,12 @@ static bool answer(char *line) {
     putchar('\n');
   } else if (!strncmp(line, "forkdump ", 9)) {
     forkdump_all(line + 9);
+  } else if (!strcmp(line, "exec")) {
+    become_sleep(NULL);
+  } else if (!strcmp(line, "exec-thread")) {
+    pthread_t other;
+    if (pthread_create(&other, NULL, become_sleep, NULL)) die("pthread_create");
+    pthread_join(other, NULL);
   } else if (!strcmp(line, "stop")) {
     stop_writing();
     print_report();

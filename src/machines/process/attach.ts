@@ -122,9 +122,9 @@ export class Attachment implements Disposable {
         if (result !== undefined) return result;
       } catch (error) {
         // A thread that ended, or has no room on its stack, says nothing about the others.
-        const isOfThread =
+        const isItsOwn =
           error instanceof LivecoreError && ['INJECTION_FAILED', 'TARGET_GONE'].includes(error.code);
-        if (!isOfThread && !isGone(error)) throw error;
+        if (!isItsOwn && !isGone(error)) throw error;
         last = error;
       }
     }

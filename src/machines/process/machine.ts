@@ -235,7 +235,10 @@ export class ProcessMachine implements Machine {
     const { space, pages } = this.#attached;
     this.#hold.capture();
     const fresh = new RangeList();
-    if (space.refresh() || this.#unsettled) this.#adaptPlan(fresh);
+    const changed = space.refresh();
+    // The list is that of the memory we attached to, and whoever lives maps something.
+    if (space.regions.length === 0) throw this.#gone();
+    if (changed || this.#unsettled) this.#adaptPlan(fresh);
     const plan = this.#plan!;
     this.#initialWords(found);
     this.#fillGaps(fresh);
@@ -247,6 +250,13 @@ export class ProcessMachine implements Machine {
     for (const { first, count } of this.#removed) this.#initialRemoved(first, count, found, armed);
     plan.addUnprotected(open);
     this.#regionsAtT0 = space.regions;
+  }
+
+  /** Between the arming and the hold: its threads are held, if it has any, and none of them has this memory. */
+  #gone(): LivecoreError {
+    const { pid } = this.#attached;
+    const text = `process ${pid} can no longer be captured: it has ended, or executed another program`;
+    return new LivecoreError('TARGET_GONE', text, { pid });
   }
 
   resume(): void {
@@ -282,7 +292,9 @@ export class ProcessMachine implements Machine {
 
   disarm(): boolean {
     const { pid, pages } = this.#attached;
-    const over = this.#protection.disarmNext(this.#spans, pages, () => readMapsIfAlive(pid));
+    const over = overIfGone(() =>
+      this.#protection.disarmNext(this.#spans, pages, () => readMapsIfAlive(pid)),
+    );
     const nowNs = monotonicNs();
     if (!this.#protection.refused || this.#disarmedNs === 0) this.#disarmedNs = nowNs;
     return over || nowNs - this.#disarmedNs > DISARM_NS;
@@ -324,7 +336,8 @@ export class ProcessMachine implements Machine {
     try {
       this.#attached.ask(tid, this.#words);
     } catch (error) {
-      if (!isGone(error) && !(error instanceof LivecoreError && error.code !== 'SYSTEM_CALL')) throw error;
+      const cannot = error instanceof LivecoreError && error.code !== 'SYSTEM_CALL';
+      if (!cannot && !isGone(error)) throw error;
     }
     this.#words.giveUp(tid);
   }
@@ -431,6 +444,16 @@ export class ProcessMachine implements Machine {
     if (this.#protection.protect(first, count) < 0) return false;
     this.#spans.add(first, count);
     armed.add(first, count);
+    return true;
+  }
+}
+
+/** Memory that is gone has nothing left to take away, and nobody waits for it: what was copied of it is kept. */
+function overIfGone(act: () => boolean): boolean {
+  try {
+    return act();
+  } catch (error) {
+    if (!isGone(error)) throw error;
     return true;
   }
 }

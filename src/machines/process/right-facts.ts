@@ -1,7 +1,15 @@
 /** Reads from /proc what rights.ts decides upon. Looks only; no process is touched by it. */
 import { accessSync, closeSync, constants, openSync, readSync, statSync } from 'node:fs';
 import { LivecoreError } from '../../errors.ts';
-import { readControlGroups, readNamespace, readStat, readStatus } from '../../linux/proc.ts';
+import {
+  listThreads,
+  readControlGroups,
+  readNamespace,
+  readStat,
+  readStatus,
+  readThreadStat,
+  readThreadStatus,
+} from '../../linux/proc.ts';
 import { isGone, readProcText } from '../../linux/proc-file.ts';
 import type { CallerFacts, TargetFacts } from './rights.ts';
 
@@ -10,6 +18,12 @@ const INITIAL_USER_NAMESPACE = 'user:[4026531837]';
 
 /** PF_KTHREAD (linux/sched.h), in the flags of /proc/PID/stat. */
 const KERNEL_THREAD_FLAG = 0x00200000;
+
+/** PF_EXITING (linux/sched.h), in the flags of a thread's stat. */
+const EXITING_FLAG = 0x00000004;
+
+/** SIGKILL in SigPnd: what every thread gets when the process ends (kernel/signal.c, zap_other_threads). */
+const SIGKILL_PENDING = 1n << 8n;
 
 /** EI_CLASS of an ELF file (elf(5)), and its value for 32 bits. */
 const ELF_CLASS_OFFSET = 4;
@@ -42,6 +56,7 @@ export function readTarget(pid: number): TargetFacts {
       pid,
       threadGroup: status.threadGroupId,
       state: status.state,
+      isHeadless: status.state === 'Z' && listThreads(pid).some((tid) => tid !== pid && goesOn(pid, tid)),
       isKernelThread: (readStat(pid).flags & KERNEL_THREAD_FLAG) !== 0,
       uids: status.userIds.slice(0, 3),
       gids: status.groupIds.slice(0, 3),
@@ -73,6 +88,13 @@ function absence(pid: number): LivecoreError {
   }
   const text = `dump process ${pid}: /proc hides it (mounted with hidepid)`;
   return new LivecoreError('NO_RIGHT', text, { pid, cure: 'run livecore as root or as its user' });
+}
+
+/** Whether a thread is not about to end: the others of a process that was killed are there for some time still. */
+function goesOn(pid: number, tid: number): boolean {
+  const pending = orUndefined(() => readThreadStatus(pid, tid).pendingSignals) ?? SIGKILL_PENDING;
+  const flags = orUndefined(() => readThreadStat(pid, tid).flags) ?? EXITING_FLAG;
+  return (pending & SIGKILL_PENDING) === 0n && (flags & EXITING_FLAG) === 0;
 }
 
 function tracerOf(pid: number): TargetFacts['tracer'] {

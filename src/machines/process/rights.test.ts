@@ -24,6 +24,7 @@ const target: TargetFacts = {
   pid: 7,
   threadGroup: 7,
   state: 'S',
+  isHeadless: false,
   isKernelThread: false,
   uids: [1000, 1000, 1000],
   gids: [1000, 1000, 1000],

@@ -38,6 +38,8 @@ export interface TargetFacts {
   readonly threadGroup: number;
   /** state letter of proc(5), /proc/PID/stat */
   readonly state: string;
+  /** whether threads go on although the first one has ended */
+  readonly isHeadless: boolean;
   readonly isKernelThread: boolean;
   /** real, effective and saved id */
   readonly uids: readonly number[];
@@ -73,7 +75,7 @@ export interface Right {
 export function judgeRights(caller: CallerFacts, target: TargetFacts): Right[] {
   const [kind, state] = [judgeKind(target), judgeState(target)];
   if (!kind.isGranted) return [kind];
-  if (state.code === 'ZOMBIE') return [kind, state];
+  if (target.state === 'Z' || target.state === 'X') return [kind, state];
   return [
     kind,
     state,
@@ -105,8 +107,19 @@ function judgeKind({ pid, threadGroup, isKernelThread, is32Bit }: TargetFacts): 
   return grant(subject, is32Bit === undefined ? 'a process' : 'a 64-bit process');
 }
 
-function judgeState({ state, isFrozen }: TargetFacts): Right {
+/** Whether it is alive, and can run calls for us. */
+export function judgeState({ state, isHeadless, isFrozen }: TargetFacts): Right {
   const subject = 'state';
+  // pthread_exit(3) in main(): the kernel shows the memory of a process by its first thread, which has none any more.
+  if (isHeadless) {
+    const text = 'its first thread has ended while others go on, and /proc no longer shows their memory';
+    return refuse(
+      subject,
+      'UNSUPPORTED_TARGET',
+      text,
+      'let main() wait for its threads instead of ending before',
+    );
+  }
   if (state === 'Z' || state === 'X') {
     return refuse(
       subject,

@@ -1,0 +1,33 @@
+/** The target ends between two calls of the contract. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { buildTarget } from '../../../test/support/build.ts';
+import { startChild } from '../../../test/support/child.ts';
+import { isRunning, until } from '../../../test/support/unharmed.ts';
+import type { WriterReady } from '../../../test/support/writer.ts';
+import { RangeList } from '../../engine/range-list.ts';
+import { MappedMemory } from '../../linux/memory.ts';
+import { Attachment } from './attach.ts';
+import { ProcessMachine } from './machine.ts';
+import { PAGE_BYTES } from './pages.ts';
+
+const writer = buildTarget('writer');
+const skip = process.getuid?.() === 0 ? writer.skip : 'tracing a process takes root';
+
+test('killed while it is being held, it has no T0', { skip }, async () => {
+  // Of another parent: what is traced here is waited for here, and Node would not hear of its end.
+  const args = ['-c', '"$@"; true', 'sh', writer.path, '--mib', 4, '--threads', 2, '--rate', 1000];
+  using parent = await startChild<WriterReady>('sh', args);
+  const { pid } = parent.ready;
+  using staging = new MappedMemory(PAGE_BYTES);
+  using machine = new ProcessMachine(new Attachment(pid, { all: true, staging, marker: 0n }));
+  while (!machine.survey(new RangeList()));
+  machine.beginHold();
+  process.kill(pid, 'SIGKILL');
+  await until(() => !isRunning(pid), 'it has ended');
+  const hold = (): void => {
+    while (machine.continueHold() !== 'held');
+    machine.initial(new RangeList(), new RangeList(), new RangeList());
+  };
+  assert.throws(hold, { code: 'TARGET_GONE' });
+});
