@@ -3,13 +3,14 @@
  * of its own so that nothing of a host program may reach a target. It talks to its parent in messages, and needs
  * it for nothing: a parent that is stopped, gone or itself the target changes nothing but where messages go.
  */
-import { existsSync } from 'node:fs';
 import type { DumpSummary } from '../dump-types.ts';
 import { DEFAULT_POLICY, NS_PER_MS, type Policy } from '../engine/policy.ts';
 import { LivecoreError } from '../errors.ts';
 import { monotonicNs } from '../linux/clock.ts';
+import { ERRNO } from '../linux/errno.ts';
 import { check } from '../linux/failure.ts';
 import { occupiedBytes } from '../linux/file.ts';
+import { openPidfd, ProcessHandle, sendSignal } from '../linux/pidfd.ts';
 import { sleepNs } from '../linux/poll.ts';
 import { isGone } from '../linux/proc-file.ts';
 import { Watchdog } from '../linux/watchdog.ts';
@@ -37,13 +38,15 @@ const FORCED_PAUSE_MS = 60_000;
 const link = new ParentLink(PARENT_FD, COMMAND_FD);
 
 function run(request: LoopRequest): number {
+  // Before the first look: what is looked at by the number is vouched for by it (see ProcessHandle).
+  const pidfd = openPidfd(request.pid);
   // Given back when the parent knows how it ended: files may wait for a file system that hangs.
   using files = new DisposableStack();
   try {
-    link.send(dump(request, files));
+    link.send(dump(request, pidfd, files));
     return 0;
   } catch (error) {
-    link.send({ type: 'error', ...describe(goneIfEnded(error, request.pid)) });
+    link.send({ type: 'error', ...describe(goneIfEnded(error, request.pid, pidfd)) });
     return 1;
   } finally {
     // A parent that does not read any more is not waited for.
@@ -52,12 +55,13 @@ function run(request: LoopRequest): number {
   }
 }
 
-function dump(request: LoopRequest, files: DisposableStack): DumpSummary {
+function dump(request: LoopRequest, pidfd: number, files: DisposableStack): DumpSummary {
   const begin = monotonicNs();
   const { pid, output } = request;
   using resources = new DisposableStack();
   prepareHost();
   requireRights(judgeRights(readCaller(), readTarget(pid)), pid);
+  const target = files.use(new ProcessHandle(pid, pidfd));
   if (pid === process.pid)
     throw new LivecoreError('OWN_PROCESS', `dump process ${pid}: that is livecore's own loop`, { pid });
   const file = output === undefined ? undefined : files.use(new OutputFile(output));
@@ -77,7 +81,7 @@ function dump(request: LoopRequest, files: DisposableStack): DumpSummary {
   // Once we arm, writers may wait at any moment, also between two stops.
   let restNs = IDLE_NS;
   const capture = new Capture({
-    pid,
+    process: target,
     all: request.all,
     policy,
     fd,
@@ -98,7 +102,7 @@ function dump(request: LoopRequest, files: DisposableStack): DumpSummary {
     capture[Symbol.dispose]();
     watchdog.feed(0);
   }
-  const after = readTargetMemoryIfAlive(pid);
+  const after = readTargetMemoryIfAlive(target);
   file?.publish();
   // Nothing is sparse in a stream.
   const fileBytes = room ? capture.sizeBytes : check(occupiedBytes(fd), 'look at the core', 'statx');
@@ -115,8 +119,8 @@ function policyOf(request: LoopRequest): Policy {
 }
 
 /** A process can end at any moment; whatever call meets that first, it is the same to the user. */
-function goneIfEnded(error: unknown, pid: number): unknown {
-  if (!isGone(error) || existsSync(`/proc/${pid}`)) return error;
+function goneIfEnded(error: unknown, pid: number, pidfd: number): unknown {
+  if (!isGone(error) || pidfd < 0 || sendSignal(pidfd, 0) !== -ERRNO.ESRCH) return error;
   return new LivecoreError('TARGET_GONE', `process ${pid} ended while it was being dumped`, { pid }, error);
 }
 

@@ -80,9 +80,9 @@ export class ProcessMachine implements Machine {
   constructor(attached: Attachment) {
     using building = new DisposableStack();
     this.#attached = building.use(attached);
-    const { pid, memory, userfaultfd } = attached;
+    const { pid, tasks, sharers, strays, clock, memory, userfaultfd } = attached;
     this.name = `process ${pid}`;
-    this.#hold = building.use(new Hold(pid, attached.sharers, attached.strays, 0, attached.clock));
+    this.#hold = building.use(new Hold(pid, tasks, sharers, strays, new Set(), clock));
     this.#words = new ThreadWords(pid, memory);
     this.#traps = new TrapQueue(pid, userfaultfd);
     this.#protection = new Protection(attached, this.#words.blocks);
@@ -133,6 +133,7 @@ export class ProcessMachine implements Machine {
     }
     if (changed || dropped) {
       this.#copier.openFiles(pid);
+      this.#attached.process.requireNumber();
       this.#unsettled = false;
       for (const region of space.regions) {
         if (region.handling !== 'protected' || this.#surveyed.has(region)) continue;
