@@ -3,6 +3,7 @@
  * Each file's page and each thread are told, so that a core can be compared with them.
  *
  *   --folder DIR (where the files are made)
+ *   --password P (which nobody asks for, and which stays among the arguments)
  * READY {pid, comm, threads: [{tid, comm}], files: [{address, path, word}]}, names as hexadecimal bytes
  */
 #include "target.h"
@@ -57,7 +58,7 @@ static uint64_t *map_file(const char *path, uint64_t number) {
 int main(int argc, char **argv) {
   static char path[4096];
   (void)argc;
-  only_options(argv, "--folder");
+  only_options(argv, "--folder --password");
   const char *folder = option(argv, "folder", ".");
   if (prctl(PR_SET_NAME, comm)) die("prctl");
   for (uint64_t number = 0; number < THREADS; number++) {
