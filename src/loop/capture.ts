@@ -68,6 +68,7 @@ export class Capture implements Disposable {
       all,
       staging: storage.memory,
       marker: markerEntry(),
+      pauseLimitNs: policy.pauseLimitNs,
       ...(options.stopping && { stopping: options.stopping }),
     });
     this.machine = building.use(new ProcessMachine(this.#attached));

@@ -77,8 +77,8 @@ function dump(request: LoopRequest, pidfd: number, files: DisposableStack): Dump
   resources.use(hastenHost());
   const stream = room && { room, storage };
   const guardNs = request.maxStallMs * WATCHDOG_SHARE * NS_PER_MS;
-  const watch = new Ticker(link, watchdog, guardNs, stream);
-  // Once we arm, writers may wait at any moment, also between two stops.
+  const watch = new Ticker(link, watchdog, stream);
+  // Once memory is registered, writers may wait at any moment, also between two stops.
   let restNs = IDLE_NS;
   const capture = new Capture({
     process: target,
@@ -87,8 +87,8 @@ function dump(request: LoopRequest, pidfd: number, files: DisposableStack): Dump
     fd,
     storage,
     tick: (running) => {
-      restNs = guardNs;
-      watch.tick(running);
+      restNs = running.machine.mayKeepWaiting ? guardNs : IDLE_NS;
+      watch.tick(running, restNs);
     },
     stopping: (begins) => watchdog.feed(begins ? guardNs : restNs),
     // A disk may take as long as it likes.

@@ -1,3 +1,4 @@
+import { pauseTooLong } from '../../engine/snapshot.ts';
 import { LivecoreError } from '../../errors.ts';
 import {
   CAP_SYS_PTRACE,
@@ -29,7 +30,7 @@ import { ProcessMemory } from '../../linux/process-memory.ts';
 import type { Userfaultfd } from '../../linux/userfaultfd.ts';
 import { AddressSpace } from './address-space.ts';
 import { type Code, findGadgets, type Gadgets } from './gadgets.ts';
-import { Hold, taskIds } from './hold.ts';
+import { HOLD_THREAD_NS, Hold, taskIds } from './hold.ts';
 import { Injection } from './injection.ts';
 import { MappedFile } from './mapped-file.ts';
 import { Pages } from './pages.ts';
@@ -47,6 +48,8 @@ export interface AttachOptions {
   readonly staging: Memory;
   /** pagemap entry of a marker on this kernel, 0n where it can't be told */
   readonly marker: bigint;
+  /** the longest that others may be held; no limit by default */
+  readonly pauseLimitNs?: number;
   /** Called before a thread of the target is stopped, and when it runs again: who hangs between is to be ended. */
   readonly stopping?: (begins: boolean) => void;
 }
@@ -88,6 +91,7 @@ export class Attachment implements Disposable {
   readonly #gadgets: Gadgets;
   /** threads that were asked to stop and have not: they sleep uninterruptibly, and stay traced until they are held */
   readonly strays: Set<number> = new Set();
+  readonly #pauseLimitNs: number;
   readonly #stopping: (begins: boolean) => void;
   readonly #resources: DisposableStack;
 
@@ -96,6 +100,7 @@ export class Attachment implements Disposable {
     const { pid } = process;
     this.pid = pid;
     this.process = process;
+    this.#pauseLimitNs = options.pauseLimitNs ?? Number.POSITIVE_INFINITY;
     this.#stopping = options.stopping ?? (() => {});
     this.staging = options.staging;
     this.marker = options.marker;
@@ -202,6 +207,8 @@ export class Attachment implements Disposable {
 
   /** Holds all who write the memory but those who are stopped for the injection. */
   #holdOthers({ thread, helperTid }: Injection): Disposable {
+    const forecastNs = taskIds(this.pid).length * HOLD_THREAD_NS;
+    if (forecastNs > this.#pauseLimitNs) throw pauseTooLong(forecastNs, this.#pauseLimitNs);
     const spared = new Set([thread.tid, helperTid]);
     using building = new DisposableStack();
     const hold = building.use(new Hold(this.pid, this.tasks, this.sharers, this.strays, spared, this.clock));

@@ -41,6 +41,8 @@ const OPTIONS = PTRACE_O_TRACECLONE | PTRACE_O_TRACEVFORK | PTRACE_O_TRACEEXEC;
 const NAP_NS = 25_000;
 /** a thread that runs on another CPU stops this soon after it was asked: not worth a nap */
 const SPIN_NS = 40_000;
+/** what a thread adds to a hold, measured (docs/performance.md) */
+export const HOLD_THREAD_NS = 14_000;
 /** for a task of somebody else to stop, so that it can go on */
 const DISMISSAL_NS = 50_000_000;
 /** looking at a task takes 60 us, in which traps are not served */

@@ -8,7 +8,7 @@ import { readMaps } from '../../linux/proc.ts';
 import { isGone } from '../../linux/proc-file.ts';
 import type { Mapping } from '../../linux/proc-maps.ts';
 import type { Attachment } from './attach.ts';
-import { Hold, taskIds } from './hold.ts';
+import { HOLD_THREAD_NS, Hold, taskIds } from './hold.ts';
 import { HoldPlan } from './hold-plan.ts';
 import { PageCopier } from './page-copier.ts';
 import { PAGE_BYTES, SPAN_PAGES } from './pages.ts';
@@ -38,7 +38,7 @@ export interface T0 {
 }
 
 /** What the hold costs, measured (docs/performance.md); good for a forecast, not for a promise. */
-const FORECAST = { baseNs: 60_000, threadNs: 14_000, pageNs: 1_600, regionNs: 900 } as const;
+const FORECAST = { baseNs: 60_000, threadNs: HOLD_THREAD_NS, pageNs: 1_600, regionNs: 900 } as const;
 
 /**
  * A running Linux process as a machine. Its blocks are the pages of its address space: block n holds the 4096 bytes
@@ -68,6 +68,7 @@ export class ProcessMachine implements Machine {
   /** a hold was abandoned, and not all that it had asked to stop have stopped and been let go */
   #lettingGo = false;
   #ownPages = 0;
+  #registered = false;
   /** a mapping changed while it was surveyed */
   #unsettled = false;
   /** when anything was last disarmed */
@@ -102,6 +103,10 @@ export class ProcessMachine implements Machine {
   get threads(): readonly ThreadRegisters[] {
     return this.#threads;
   }
+  /** Whether anybody may have to wait for us, now or soon: not while we only look. */
+  get mayKeepWaiting(): boolean {
+    return this.#registered;
+  }
   /** from before the first thread was asked to stop to after the last was let go */
   get pauseNs(): number {
     return this.#hold.endNs - this.#hold.beginNs;
@@ -123,9 +128,11 @@ export class ProcessMachine implements Machine {
   *#surveyInPieces(): Generator<void, void, RangeSink> {
     const { space, pid } = this.#attached;
     const changed = space.refresh() || this.#unsettled || this.#plan === undefined;
-    yield;
-    this.#learnThreads();
     let found = yield;
+    for (const tid of taskIds(pid)) {
+      this.#learnThread(tid);
+      found = yield;
+    }
     let dropped = false;
     for (const region of [...this.#surveyed]) {
       dropped = this.#forgetIfDropped(region) || dropped;
@@ -293,11 +300,8 @@ export class ProcessMachine implements Machine {
   }
 
   /** Words of dying threads must be known before the blocks around them are protected. */
-  #learnThreads(): void {
-    const { pid } = this.#attached;
-    for (const tid of taskIds(pid)) {
-      if (!this.#words.knows(tid) && !this.#words.learn(tid)) this.#askThread(tid);
-    }
+  #learnThread(tid: number): void {
+    if (!this.#words.knows(tid) && !this.#words.learn(tid)) this.#askThread(tid);
   }
 
   /** A thread that ends meanwhile has no words any more; one that can't be asked has none of a C library. */
@@ -322,6 +326,7 @@ export class ProcessMachine implements Machine {
 
   #surveyRegion(region: Region, found: RangeSink): void {
     const { start, end } = region.mapping;
+    this.#registered = true;
     const result = this.#protection.register(start, end);
     // Then it is found anew, in the hold at the latest.
     if (result === 'changed') {
