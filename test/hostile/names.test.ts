@@ -46,7 +46,7 @@ const UNWANTED: readonly (readonly [from: number, to: number])[] = [
 function assertHarmless(said: Said): void {
   for (const stream of ['stdout', 'stderr'] as const) {
     const text = new TextDecoder('utf-8', { fatal: true }).decode(Buffer.from(said[stream], 'latin1'));
-    const bad = [...text].filter((character) =>
+    const bad = Array.from(text).filter((character) =>
       UNWANTED.some(([from, to]) => from <= character.codePointAt(0)! && character.codePointAt(0)! <= to),
     );
     assert.deepEqual(bad, [], `${stream}: ${JSON.stringify(text)}`);

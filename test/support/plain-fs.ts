@@ -12,6 +12,10 @@ export interface PlainFs extends AsyncDisposable {
   readonly backing: string;
   /** from now on no write is answered; who waits for one can't even be killed */
   hang(): Promise<void>;
+  /** the same for opening and reading */
+  mute(): Promise<void>;
+  /** how many requests are held */
+  held(): Promise<number>;
   /** answers all of them */
   go(): Promise<void>;
 }
@@ -30,6 +34,8 @@ export async function mountPlainFs(options: { delayUs?: number } = {}): Promise<
     path,
     backing,
     hang: async () => void (await child.ask('hang')),
+    mute: async () => void (await child.ask('mute')),
+    held: async () => (await child.ask<{ held: number }>('report')).held,
     go: async () => void (await child.ask('go')),
     [Symbol.asyncDispose]: async () => {
       await child.quit();

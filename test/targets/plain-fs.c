@@ -6,8 +6,8 @@
  *   --backing DIR   where its files are kept
  *   --delay US      what each write takes at least
  *
- * Commands: "hang" (from now on writes and syncs are taken and not answered: who waits for one is in state D), "go" (all
- * of them are answered, and those that come), "report", "quit" (unmounts).
+ * Commands: "hang" (from now on writes and syncs are taken and not answered: who waits for one is in state D), "mute" (the
+ * same for opening and reading), "go" (all of them are answered, and those that come), "report", "quit" (unmounts).
  */
 #include "target.h"
 #include <dirent.h>
@@ -25,7 +25,7 @@
 #define HELD 4096
 
 static int fuse_fd, backing;
-static bool hanging;
+static bool hanging, mute;
 static uint64_t writes, delay_us;
 /* file n has node n + 2; node 1 is the folder; a removed file keeps its descriptor and loses its name */
 static struct { char name[256]; int fd; } files[FILES];
@@ -190,14 +190,16 @@ static void take_request(void) {
   if (got < 0 && (errno == EINTR || errno == ENOENT || errno == EAGAIN)) return;
   if (got < 0) die("read from /dev/fuse");
   const struct fuse_in_header *in = (const struct fuse_in_header *)request;
-  if (!hanging || (in->opcode != FUSE_WRITE && in->opcode != FUSE_FSYNC)) return serve(in);
+  bool writes_hang = hanging && (in->opcode == FUSE_WRITE || in->opcode == FUSE_FSYNC);
+  bool reads_hang = mute && (in->opcode == FUSE_READ || in->opcode == FUSE_OPEN);
+  if (!writes_hang && !reads_hang) return serve(in);
   if (held_count == HELD) die("too many requests are held");
   held[held_count] = malloc((size_t)got);
   memcpy(held[held_count++], request, (size_t)got);
 }
 
 static void go(void) {
-  hanging = false;
+  hanging = mute = false;
   for (unsigned n = 0; n < held_count; n++) {
     serve((const struct fuse_in_header *)held[n]);
     free(held[n]);
@@ -228,6 +230,7 @@ int main(int argc, char **argv) {
     if (!(waits[0].revents & (POLLIN | POLLHUP))) continue;
     more = next_command(line, sizeof line) && strcmp(line, "quit");
     if (!strcmp(line, "hang")) hanging = true;
+    if (!strcmp(line, "mute")) mute = true;
     if (!strcmp(line, "go")) go();
     if (!more) {
       go();
