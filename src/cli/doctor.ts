@@ -48,7 +48,8 @@ async function run(pid: number | undefined, json: boolean, context: Context): Pr
   for (const check of checks) voice.record(record('check', check));
   voice.record(record('summary', { ok: isPossible, ...(pid !== undefined && { pid }) }));
   if (!json) {
-    for (const [title, each] of groups) voice.data([title, ...each.map(describe), '', ''].join('\n'));
+    for (const [title, each] of groups)
+      voice.data([title, ...each.map((check) => describe(escapeText, check)), '', ''].join('\n'));
     voice.data(conclude(pid, refused));
   }
   if (!isPossible) context.ending = 'failed';
@@ -60,10 +61,11 @@ const COLOURS: Readonly<Record<Answer, 'green' | 'yellow' | 'red'>> = {
   no: 'red',
 };
 
-function describe({ name, answer, text, cure }: Check): string {
+function describe(escapeText: (text: string) => string, { name, answer, text, cure }: Check): string {
   const word = styleText(COLOURS[answer], answer.padEnd(4), { stream: process.stdout });
-  const advice = answer === 'yes' || cure === undefined ? '' : `\n        ${cure}`;
-  return `  ${word}  ${name}: ${text}${advice}`;
+  const advice = answer === 'yes' || cure === undefined ? '' : `\n        ${escapeText(cure)}`;
+  // Who traces the process is told by name.
+  return `  ${word}  ${name}: ${escapeText(text)}${advice}`;
 }
 
 function conclude(pid: number | undefined, refused: readonly Check[]): string {

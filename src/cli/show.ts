@@ -28,7 +28,10 @@ async function run(file: string, json: boolean, context: Context): Promise<void>
   const { Core } = await import('../formats/elf-core/core.ts');
   const { showRecords, showReport } = await import('./show-report.ts');
   await using core = await Core.open(file);
-  if (json) for await (const record of showRecords(core)) voice.record(record);
-  else for await (const line of showReport(core)) voice.data(line);
+  for await (const part of json ? showRecords(core) : showReport(core)) {
+    if (typeof part === 'string') voice.data(part);
+    else voice.record(part);
+    await voice.drained();
+  }
   if (!core.complete) context.ending = 'incomplete';
 }

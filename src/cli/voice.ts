@@ -86,6 +86,18 @@ export class Voice {
     this.#stdout.write(text.endsWith('\n') ? text : `${text}\n`);
   }
 
+  /** Until whoever reads the data has caught up: what is much is kept in memory otherwise. */
+  async drained(): Promise<void> {
+    const stream = this.#stdout as Stream & {
+      readonly writableNeedDrain?: boolean;
+      readonly destroyed?: boolean;
+    };
+    if (stream.writableNeedDrain !== true || stream.destroyed === true) return;
+    await new Promise<void>((resolve) => {
+      for (const event of ['drain', 'close', 'error']) stream.once(event, resolve);
+    });
+  }
+
   /** One JSON line, where JSON was asked for; nothing otherwise. Addresses (bigint) become 0x strings. */
   record(value: { readonly type: string }): void {
     if (!this.isJson) return;

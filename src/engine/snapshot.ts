@@ -212,9 +212,14 @@ export class Snapshot {
     return 'decided';
   }
 
-  /** With as many noted blocks as arming is expected to come down to. */
+  /**
+   * With as many noted blocks as arming is expected to come down to. What is too long without any is refused now: of a machine
+   * of a great many parts, arming takes long, and writers would wait for nothing.
+   */
   #forecast(): void {
     const { machine, policy } = this.#context;
+    const leastNs = machine.forecastPause(0);
+    if (leastNs > policy.pauseLimitNs) throw pauseTooLong(leastNs, policy.pauseLimitNs);
     this.#listener.forecast?.(machine.forecastPause(policy.hotBlocks));
   }
 
@@ -295,7 +300,8 @@ function holdFailed(policy: Policy): LivecoreError {
   );
 }
 
-function pauseTooLong(pauseNs: number, limitNs: number): LivecoreError {
+/** The error for a hold that would be longer than it may. */
+export function pauseTooLong(pauseNs: number, limitNs: number): LivecoreError {
   const ms = (ns: number): string => (ns / NS_PER_MS).toFixed(2);
   return new LivecoreError(
     'PAUSE_TOO_LONG',

@@ -1,7 +1,51 @@
 /** Processes and threads by descriptor, which no other process can come to mean. Results are as in file.ts. */
 
+import { LivecoreError } from '../errors.ts';
 import { PIDFD_THREAD, SYS_kcmp, SYS_pidfd_getfd, SYS_pidfd_open, SYS_pidfd_send_signal } from './abi.ts';
+import { ERRNO } from './errno.ts';
+import { check } from './failure.ts';
+import { closeFile } from './file.ts';
 import { errno, libc } from './native.ts';
+
+/**
+ * One process for good. Once a process has ended and was waited for, its number, and with it every path in /proc, may come
+ * to mean another. So whoever opens or reads by the number asks afterwards whether it still was the process': a yes
+ * vouches for all that was done by it before.
+ */
+export class ProcessHandle implements Disposable {
+  readonly pid: number;
+  readonly fd: number;
+  #closed = false;
+
+  /**
+   * @param fd a pidfd of the process, which is closed with this
+   * @throws LivecoreError SYSTEM_CALL: ESRCH when there is no such process
+   */
+  constructor(pid: number, fd: number = openPidfd(pid)) {
+    this.pid = pid;
+    this.fd = check(fd, `open process ${pid}`, 'pidfd_open', { pid });
+  }
+
+  /** Whether the number has meant this process until now. It has while nobody has waited for its end. */
+  get holdsNumber(): boolean {
+    return sendSignal(this.fd, 0) !== -ERRNO.ESRCH;
+  }
+
+  /** Throws TARGET_GONE where it may mean another by now. */
+  requireNumber(): void {
+    if (this.holdsNumber) return;
+    const { pid } = this;
+    throw new LivecoreError('TARGET_GONE', `process ${pid} has ended; its number may be another's by now`, {
+      pid,
+    });
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    closeFile(this.fd);
+  }
+}
 
 /** A descriptor of a process; close-on-exec. */
 export function openPidfd(pid: number): number {

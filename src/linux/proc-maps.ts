@@ -1,5 +1,7 @@
 /** /proc/PID/maps: the mappings of a process (proc_pid_maps(5)). */
 
+import { Buffer } from 'node:buffer';
+
 /** One line. Addresses are exact as numbers below 2^53, so all but those of `[vsyscall]`, which is the kernel's. */
 export interface Mapping {
   readonly start: number;
@@ -17,6 +19,8 @@ export interface Mapping {
   readonly inode: number;
   /** path, `[heap]`, `[stack]`, `[anon:...]`..., '' for none; without " (deleted)" */
   readonly name: string;
+  /** the name as it stands, where it is no UTF-8 and `name` therefore not all of it; without " (deleted)" */
+  readonly nameBytes?: Uint8Array;
   /** the name ended in " (deleted)": the file has no name any more, or is named so */
   readonly deleted: boolean;
 }
@@ -29,6 +33,8 @@ const NINE = 57;
 const BACKSLASH = 92;
 const LETTER_A = 97;
 const DELETED = ' (deleted)';
+/** what a decoder puts where it can't decode */
+const REPLACEMENT = '\ufffd';
 
 /**
  * Parses the text of maps. Lines end in a newline, a cut last line is left out.
@@ -53,6 +59,7 @@ class MapsParser {
   #nameStart = 0;
   #nameEnd = 0;
   #name = '';
+  #nameBytes: Uint8Array | undefined;
 
   constructor(bytes: Uint8Array, length: number) {
     this.#bytes = bytes;
@@ -88,6 +95,9 @@ class MapsParser {
       inode,
       name: deleted ? name.slice(0, -DELETED.length) : name,
       deleted,
+      ...(this.#nameBytes !== undefined && {
+        nameBytes: deleted ? this.#nameBytes.slice(0, -DELETED.length) : this.#nameBytes,
+      }),
     };
   }
 
@@ -112,9 +122,10 @@ class MapsParser {
   }
 
   #nameAt(start: number, end: number): string {
-    if (start === end) return '';
     if (!this.#sameName(start, end)) {
-      this.#name = decodeName(this.#bytes.subarray(start, end));
+      const bytes = this.#bytes.subarray(start, end);
+      this.#name = decodeName(bytes);
+      this.#nameBytes = this.#name.includes(REPLACEMENT) ? withNewlines(bytes) : undefined;
       this.#nameStart = start;
       this.#nameEnd = end;
     }
@@ -133,4 +144,8 @@ class MapsParser {
 function decodeName(bytes: Uint8Array): string {
   const text = decoder.decode(bytes);
   return bytes.includes(BACKSLASH) ? text.replaceAll('\\012', '\n') : text;
+}
+
+function withNewlines(bytes: Uint8Array): Uint8Array {
+  return Buffer.from(Buffer.from(bytes).toString('latin1').replaceAll('\\012', '\n'), 'latin1');
 }

@@ -1,6 +1,6 @@
 /** The threads of a process and what each is doing, read without allocation so that it can be done inside the hold. */
 
-import { O_CLOEXEC, O_DIRECTORY, O_RDONLY, SEEK_SET } from './abi.ts';
+import { O_CLOEXEC, O_DIRECTORY, O_PATH, O_RDONLY, SEEK_SET } from './abi.ts';
 import { check } from './failure.ts';
 import { closeFile, openFile } from './file.ts';
 import { dirent } from './layouts.ts';
@@ -65,6 +65,13 @@ export class TaskList implements Disposable {
     const larger = new Int32Array(this.#ids.length * 2);
     larger.set(this.#ids);
     this.#ids = larger;
+  }
+
+  /** Whether a thread is one of the process now, a zombie included. */
+  has(tid: number): boolean {
+    const fd = openFile(`/proc/self/fd/${this.fd}/${tid}`, O_PATH | O_CLOEXEC);
+    if (fd >= 0) closeFile(fd);
+    return fd >= 0;
   }
 
   /** Thread `index` of the last {@link read}. */

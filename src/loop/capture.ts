@@ -4,6 +4,7 @@ import { Snapshot } from '../engine/snapshot.ts';
 import type { CoreLayout } from '../formats/elf-core/layout.ts';
 import { monotonicNs } from '../linux/clock.ts';
 import { untouchedMarkerEntry } from '../linux/features.ts';
+import type { ProcessHandle } from '../linux/pidfd.ts';
 import { readSmapsRollup, readStatus } from '../linux/proc.ts';
 import { isGone } from '../linux/proc-file.ts';
 import { Attachment } from '../machines/process/attach.ts';
@@ -16,7 +17,8 @@ import { collectYoung, memoryLock } from './host.ts';
 
 /** What one capture is told, and whom it asks between steps. */
 export interface CaptureOptions {
-  readonly pid: number;
+  /** not ours to close */
+  readonly process: ProcessHandle;
   readonly all: boolean;
   readonly policy: Policy;
   readonly fd: number;
@@ -61,13 +63,14 @@ export class Capture implements Disposable {
   constructor(options: CaptureOptions) {
     using building = new DisposableStack();
     this.#options = options;
-    const { pid, all, storage, policy } = options;
+    const { process, all, storage, policy } = options;
     // Before anything is done to the target: its state is its own.
-    this.#facts = readFacts(pid);
-    this.#attached = new Attachment(pid, {
+    this.#facts = readFacts(process.pid);
+    this.#attached = new Attachment(process, {
       all,
       staging: storage.memory,
       marker: markerEntry(),
+      pauseLimitNs: policy.pauseLimitNs,
       ...(options.stopping && { stopping: options.stopping }),
     });
     this.machine = building.use(new ProcessMachine(this.#attached));
@@ -169,12 +172,21 @@ export function readTargetMemory(pid: number): TargetMemory {
   };
 }
 
+const NO_MEMORY: TargetMemory = {
+  rssBytes: 0,
+  pssBytes: 0,
+  vmPteBytes: 0,
+  anonHugePagesBytes: 0,
+  swapBytes: 0,
+};
+
 /** The same of a target that may have ended while it was dumped: then it has none. */
-export function readTargetMemoryIfAlive(pid: number): TargetMemory {
+export function readTargetMemoryIfAlive(process: ProcessHandle): TargetMemory {
   try {
-    return readTargetMemory(pid);
+    const memory = readTargetMemory(process.pid);
+    return process.holdsNumber ? memory : NO_MEMORY;
   } catch (error) {
     if (!isGone(error)) throw error;
-    return { rssBytes: 0, pssBytes: 0, vmPteBytes: 0, anonHugePagesBytes: 0, swapBytes: 0 };
+    return NO_MEMORY;
   }
 }

@@ -66,14 +66,19 @@ export async function runLoop(
   commands.on('error', () => {});
   // One that nobody waits for may hang in a file system; asked to end and silent, it is killed.
   let killing: NodeJS.Timeout | undefined;
+  const patience = new Patience();
   const cancel = (): void => {
     commands.write(CANCEL);
-    killing = setTimeout(() => child.kill('SIGKILL'), CANCEL_PATIENCE_MS);
+    killing = setTimeout(() => {
+      child.kill('SIGKILL');
+      // Its end may not come, and then no last word has: a file of the target may be on a file system that hangs.
+      patience.begin();
+    }, CANCEL_PATIENCE_MS);
   };
   options.signal?.addEventListener('abort', cancel, { once: true });
   stream?.attach((offset) => void commands.write(takenMessage(offset)));
   try {
-    return await follow(child, socket, options, stream);
+    return await follow(child, socket, options, patience, stream);
   } finally {
     options.signal?.removeEventListener('abort', cancel);
     clearTimeout(killing);
@@ -86,6 +91,7 @@ async function follow(
   child: ChildProcess,
   socket: Duplex,
   options: DumpOptions,
+  patience: Patience,
   stream: StreamFollower | undefined,
 ): Promise<DumpSummary> {
   let last: (LoopMessage & { type: 'summary' | 'error' }) | undefined;
@@ -97,7 +103,6 @@ async function follow(
     child.once('error', reject);
     child.once('close', (code, signal) => resolve(signal ?? `exit status ${code}`));
   });
-  const patience = new Patience();
   const heard = hear(socket, (message) => {
     if (message.type === 'written') return stream?.written(message);
     if (message.type !== 'summary' && message.type !== 'error') return tell(message, options);
@@ -179,7 +184,7 @@ function leave(child: ChildProcess, options: DumpOptions): void {
   child.unref();
   child.stderr?.destroy();
   options.onNotice?.(
-    `process ${child.pid} of livecore still waits for the file system of the output, and ends when that answers`,
+    `process ${child.pid} of livecore still waits for a file system, and ends when that answers`,
   );
 }
 

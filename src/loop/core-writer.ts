@@ -1,3 +1,4 @@
+import { Buffer } from 'node:buffer';
 import { readFileSync } from 'node:fs';
 import { release } from 'node:os';
 import type { AddressRange } from '../bytes/ranges.ts';
@@ -6,11 +7,13 @@ import { PF_R, PF_W, PF_X } from '../formats/elf-core/elf.ts';
 import { coreHead, coreTail } from '../formats/elf-core/headers.ts';
 import { type CoreLayout, type CoreSegment, layoutCore } from '../formats/elf-core/layout.ts';
 import type { LivecoreNote, ReasonedRange } from '../formats/elf-core/livecore-note.ts';
+import type { Text } from '../formats/elf-core/notes.ts';
 import type { CoreProcess, FileMapping } from '../formats/elf-core/process-notes.ts';
 import { type CoreThread, fpRegistersOf } from '../formats/elf-core/thread-notes.ts';
 import { check } from '../linux/failure.ts';
 import { truncateFile, writeFileAt } from '../linux/file.ts';
 import { MappedMemory } from '../linux/memory.ts';
+import type { Mapping } from '../linux/proc-maps.ts';
 import type { ProcessFacts } from '../machines/process/facts.ts';
 import type { T0 } from '../machines/process/machine.ts';
 import { PAGE_BYTES } from '../machines/process/pages.ts';
@@ -99,8 +102,13 @@ function fileOf({ mapping }: Region): FileMapping {
     start: BigInt(mapping.start),
     end: BigInt(mapping.end),
     fileOffset: BigInt(mapping.offset),
-    path: mapping.deleted ? `${mapping.name} (deleted)` : mapping.name,
+    path: pathOf(mapping),
   };
+}
+
+function pathOf({ name, nameBytes, deleted }: Mapping): Text {
+  const suffix = deleted ? ' (deleted)' : '';
+  return nameBytes === undefined ? name + suffix : Buffer.concat([nameBytes, Buffer.from(suffix)]);
 }
 
 function noteOf(finding: Finding): LivecoreNote {

@@ -11,6 +11,7 @@ import { ERRNO } from '../linux/errno.ts';
 import { check } from '../linux/failure.ts';
 import { requireKernel } from '../linux/features.ts';
 import { occupiedBytes } from '../linux/file.ts';
+import { openPidfd, ProcessHandle, sendSignal } from '../linux/pidfd.ts';
 import { sleepNs } from '../linux/poll.ts';
 import { isGone } from '../linux/proc-file.ts';
 import { Watchdog } from '../linux/watchdog.ts';
@@ -38,13 +39,15 @@ const FORCED_PAUSE_MS = 60_000;
 const link = new ParentLink(PARENT_FD, COMMAND_FD);
 
 function run(request: LoopRequest): number {
+  // Before the first look: what is looked at by the number is vouched for by it (see ProcessHandle).
+  const pidfd = openPidfd(request.pid);
   // Given back when the parent knows how it ended: files may wait for a file system that hangs.
   using files = new DisposableStack();
   try {
-    link.send(dump(request, files));
+    link.send(dump(request, pidfd, files));
     return 0;
   } catch (error) {
-    link.send({ type: 'error', ...describe(goneIfEnded(error, request.pid)) });
+    link.send({ type: 'error', ...describe(goneIfEnded(error, request.pid, pidfd)) });
     return 1;
   } finally {
     // A parent that does not read any more is not waited for.
@@ -53,7 +56,7 @@ function run(request: LoopRequest): number {
   }
 }
 
-function dump(request: LoopRequest, files: DisposableStack): DumpSummary {
+function dump(request: LoopRequest, pidfd: number, files: DisposableStack): DumpSummary {
   const begin = monotonicNs();
   const { pid, output } = request;
   using resources = new DisposableStack();
@@ -67,6 +70,7 @@ function dump(request: LoopRequest, files: DisposableStack): DumpSummary {
   );
   requireKernel(pid);
   requireRights(rights, pid);
+  const target = files.use(new ProcessHandle(pid, pidfd));
   const file = output === undefined ? undefined : files.use(new OutputFile(output));
   const fd = file?.fd ?? SPOOL_FD;
   const watchdog = resources.use(new Watchdog());
@@ -82,18 +86,18 @@ function dump(request: LoopRequest, files: DisposableStack): DumpSummary {
   resources.use(hastenHost());
   const stream = room && { room, storage };
   const guardNs = request.maxStallMs * WATCHDOG_SHARE * NS_PER_MS;
-  const watch = new Ticker(link, watchdog, guardNs, stream);
-  // Once we arm, writers may wait at any moment, also between two stops.
+  const watch = new Ticker(link, watchdog, stream);
+  // Once memory is registered, writers may wait at any moment, also between two stops.
   let restNs = IDLE_NS;
   const capture = new Capture({
-    pid,
+    process: target,
     all: request.all,
     policy,
     fd,
     storage,
     tick: (running) => {
-      restNs = guardNs;
-      watch.tick(running);
+      restNs = running.machine.mayKeepWaiting ? guardNs : IDLE_NS;
+      watch.tick(running, restNs);
     },
     stopping: (begins) => watchdog.feed(begins ? guardNs : restNs),
     // A disk may take as long as it likes.
@@ -107,7 +111,7 @@ function dump(request: LoopRequest, files: DisposableStack): DumpSummary {
     capture[Symbol.dispose]();
     watchdog.feed(0);
   }
-  const after = readTargetMemoryIfAlive(pid);
+  const after = readTargetMemoryIfAlive(target);
   file?.publish();
   // Nothing is sparse in a stream.
   const fileBytes = room ? capture.sizeBytes : check(occupiedBytes(fd), 'look at the core', 'statx');
@@ -133,8 +137,16 @@ function refuseOwnProcess(pid: number): void {
  * A process can end at any moment; whatever call meets that first, it is the same to the user. It may be there still, for
  * its parent, or as a first thread that has left the others alone.
  */
-function goneIfEnded(error: unknown, pid: number): unknown {
+function goneIfEnded(error: unknown, pid: number, pidfd: number): unknown {
   if (!isGone(error)) return error;
+  const ended = new LivecoreError(
+    'TARGET_GONE',
+    `process ${pid} ended while it was being dumped`,
+    { pid },
+    error,
+  );
+  // By now its number may be another's.
+  if (pidfd >= 0 && sendSignal(pidfd, 0) === -ERRNO.ESRCH) return ended;
   try {
     const state = judgeState(readTarget(pid));
     requireRights([state], pid);
@@ -145,8 +157,7 @@ function goneIfEnded(error: unknown, pid: number): unknown {
   } catch (refusal) {
     if (refusal instanceof LivecoreError && refusal.code === 'UNSUPPORTED_TARGET') return refusal;
   }
-  const text = `process ${pid} ended while it was being dumped`;
-  return new LivecoreError('TARGET_GONE', text, { pid }, error);
+  return ended;
 }
 
 function describe(error: unknown): { code: LivecoreError['code']; message: string } {

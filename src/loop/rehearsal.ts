@@ -4,6 +4,7 @@ import { RLIMIT_CORE } from '../linux/abi.ts';
 import { monotonicNs } from '../linux/clock.ts';
 import { check } from '../linux/failure.ts';
 import { truncateFile } from '../linux/file.ts';
+import { ProcessHandle } from '../linux/pidfd.ts';
 import { sleepNs } from '../linux/poll.ts';
 import { readProcText } from '../linux/proc-file.ts';
 import { setSoftLimit } from '../linux/session.ts';
@@ -35,8 +36,9 @@ export function rehearse(policy: Policy, fd: number, queue: WriteQueue): void {
     using actor = new Actor();
     using storage = new FileStorage(fd, queue, BUFFER_BYTES);
     let patience = PATIENCE_NAPS;
+    using process = new ProcessHandle(actor.pid);
     using capture = new Capture({
-      pid: actor.pid,
+      process,
       all: true,
       policy: { ...policy, pauseLimitNs: Number.POSITIVE_INFINITY, chunkBlocks: 16 },
       fd,

@@ -16,7 +16,6 @@ const PROGRESS_NS = 200 * NS_PER_MS;
 export class Ticker {
   readonly #link: ParentLink;
   readonly #watchdog: Watchdog;
-  readonly #watchdogNs: number;
   readonly #stream: { readonly room: SpoolRoom; readonly storage: FileStorage } | undefined;
   #nextProgress = 0;
   #lastDone = 0;
@@ -26,17 +25,16 @@ export class Ticker {
   constructor(
     link: ParentLink,
     watchdog: Watchdog,
-    watchdogNs: number,
     stream?: { readonly room: SpoolRoom; readonly storage: FileStorage },
   ) {
     this.#stream = stream;
     this.#link = link;
     this.#watchdog = watchdog;
-    this.#watchdogNs = watchdogNs;
   }
 
-  tick(capture: Capture): void {
-    this.#watchdog.feed(this.#watchdogNs);
+  /** @param watchdogNs how long it may be until the next tick */
+  tick(capture: Capture, watchdogNs: number): void {
+    this.#watchdog.feed(watchdogNs);
     this.#link.receive();
     if (this.#link.cancelled) throw cancelled();
     const now = monotonicNs();

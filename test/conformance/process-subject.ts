@@ -3,6 +3,7 @@ import type { Clock } from '../../src/engine/machine.ts';
 import type { Policy } from '../../src/engine/policy.ts';
 import { monotonicNs } from '../../src/linux/clock.ts';
 import { MappedMemory } from '../../src/linux/memory.ts';
+import { ProcessHandle } from '../../src/linux/pidfd.ts';
 import { ProcessMemory } from '../../src/linux/process-memory.ts';
 import { Attachment } from '../../src/machines/process/attach.ts';
 import { ProcessMachine } from '../../src/machines/process/machine.ts';
@@ -94,7 +95,8 @@ export class ProcessSubject implements Subject {
       staging = building.use(new MappedMemory(bytes));
       return staging.bytes;
     });
-    const attached = new Attachment(child.ready.pid, { all: true, staging: staging!, marker: 0n });
+    const target = building.use(new ProcessHandle(child.ready.pid));
+    const attached = new Attachment(target, { all: true, staging: staging!, marker: 0n });
     this.machine = building.use(new ProcessMachine(attached));
     this.#resources = building.move();
   }

@@ -8,6 +8,7 @@
  *     short                   only half of the bytes asked for
  *     hang                    the thread waits for ever before the call
  *     stop                    the process stops (SIGSTOP) before the call; continued, it makes it
+ *     wait                    the thread waits before the call until there is a file LIVECORE_FAULT_LOG.go
  *     kill, killed            the process gets SIGKILL before the call, after it
  *   POINT may end in @CALLER: only calls of that function outside `src/linux`, as V8 names it, and in @CALLER/live: of
  *   those only the calls after the loop has rehearsed on a child of its own.
@@ -15,7 +16,7 @@
  * LIVECORE_FAULT_COUNT=FILE   at the end, a line for each point that was reached, with its caller and how often
  */
 import childProcess from 'node:child_process';
-import { appendFileSync } from 'node:fs';
+import { appendFileSync, existsSync } from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
 import { basename } from 'node:path';
 import { ERRNO } from '../../src/linux/errno.ts';
@@ -108,6 +109,9 @@ function interposerOf(
           return hang();
         case 'stop':
           process.kill(process.pid, 'SIGSTOP');
+          return original(...args);
+        case 'wait':
+          while (!existsSync(`${log}.go`)) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5);
           return original(...args);
         case 'kill':
           return die();

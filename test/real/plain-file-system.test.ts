@@ -79,7 +79,7 @@ test('when it hangs the dump is given up, and the target and the caller go on', 
   });
   const error = (await outcome) as Error & { code: string };
   assert.equal(error.code, 'STALLED', String(error));
-  assert.match(notices.at(-1) ?? '', /^process \d+ of livecore still waits for the file system/);
+  assert.match(notices.at(-1) ?? '', /^process \d+ of livecore still waits for a file system/);
   await writer.advance(10_000);
   assert.equal((await writer.check()).wrong, 0);
   await assertNothingLeft(files);

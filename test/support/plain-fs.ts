@@ -21,6 +21,10 @@ export interface PlainFs extends AsyncDisposable {
   readonly backing: string;
   /** from now on no write, and no close of a descriptor, is answered; who waits for one can't even be killed */
   hang(): Promise<void>;
+  /** the same for opening and reading */
+  mute(): Promise<void>;
+  /** how many requests are held */
+  held(): Promise<number>;
   /** answers all of them */
   go(): Promise<void>;
   /** with `beatMib`: how often the thread or the serving went on, and the longest that one did not, in the whole run */
@@ -43,6 +47,8 @@ export async function mountPlainFs({ delayUs = 0, beatMib = 0 }: PlainFsOptions 
     path,
     backing,
     hang: async () => void (await child.ask('hang')),
+    mute: async () => void (await child.ask('mute')),
+    held: async () => (await child.ask<{ held: number }>('report')).held,
     go: async () => void (await child.ask('go')),
     beats: async () => (await child.ask<{ gaps: { count: number; maxNs: number } }>('report')).gaps,
     [Symbol.asyncDispose]: async () => {

@@ -8,8 +8,9 @@
  *   --beat MIB      a second thread writes all over so much memory, and each request is copied into it
  *
  * Commands: "hang" (from now on writes, syncs and the flush of a closed descriptor are taken and not answered: who waits
- * for one is in state D), "go" (all of them are answered, and those that come), "report", "quit" (unmounts). With --beat the answers tell how long the second
- * thread and the serving of a request did not go on (stalls.h).
+ * for one is in state D), "mute" (the same for opening and reading), "go" (all of them are answered, and those that come),
+ * "report", "quit" (unmounts). With --beat the answers tell how long the second thread and the serving of a request did
+ * not go on (stalls.h).
  */
 #include "stalls.h"
 #include <dirent.h>
@@ -28,7 +29,7 @@
 #define HELD 4096
 
 static int fuse_fd, backing;
-static bool hanging;
+static bool hanging, mute;
 static uint64_t writes, delay_us;
 /* file n has node n + 2; node 1 is the folder; a removed file keeps its descriptor and loses its name */
 static struct { char name[256]; int fd; } files[FILES];
@@ -239,15 +240,16 @@ static void take_request(void) {
     memcpy(beat_memory + random_page(&random_state), request + at, (size_t)(got - at < (ssize_t)PAGE ? got - at : (ssize_t)PAGE));
   if (beat_memory) stalls_note(stalls[0], start, now_ns(), 1);
   const struct fuse_in_header *in = (const struct fuse_in_header *)request;
-  bool waits = in->opcode == FUSE_WRITE || in->opcode == FUSE_FSYNC || in->opcode == FUSE_FLUSH;
-  if (!hanging || !waits) return serve(in);
+  bool writes_hang = hanging && (in->opcode == FUSE_WRITE || in->opcode == FUSE_FSYNC || in->opcode == FUSE_FLUSH);
+  bool reads_hang = mute && (in->opcode == FUSE_READ || in->opcode == FUSE_OPEN);
+  if (!writes_hang && !reads_hang) return serve(in);
   if (held_count == HELD) die("too many requests are held");
   held[held_count] = malloc((size_t)got);
   memcpy(held[held_count++], request, (size_t)got);
 }
 
 static void go(void) {
-  hanging = false;
+  hanging = mute = false;
   for (unsigned n = 0; n < held_count; n++) {
     serve((const struct fuse_in_header *)held[n]);
     free(held[n]);
@@ -280,6 +282,7 @@ int main(int argc, char **argv) {
     if (!(waits[0].revents & (POLLIN | POLLHUP))) continue;
     more = next_command(line, sizeof line) && strcmp(line, "quit");
     if (!strcmp(line, "hang")) hanging = true;
+    if (!strcmp(line, "mute")) mute = true;
     if (!strcmp(line, "go")) go();
     if (!more) {
       go();

@@ -14,6 +14,8 @@ export const NT_LIVECORE = 0x524f_434c;
 /** Rises when a reader of the old version would misunderstand; new fields alone do not raise it. */
 export const LIVECORE_NOTE_VERSION = 1;
 const livecoreNoteHeadFields = { version: 'u32', json_bytes: 'u32' } as const;
+/** Parsed, JSON takes up to fifteen times as much: half a million ranges fit, and nobody's memory is filled. */
+const JSON_LIMIT_BYTES = 32 * 1024 * 1024;
 export const LIVECORE_NOTE_HEAD: Struct<typeof livecoreNoteHeadFields> = struct(
   'livecore note head',
   8,
@@ -87,7 +89,9 @@ export function decodeLivecoreNote(cursor: Cursor): LivecoreNote {
     const problem = `is ${head.get('version')}, this livecore knows ${LIVECORE_NOTE_VERSION}: a newer one may read it`;
     throw head.error('version', problem);
   }
-  const json = cursor.slice(head.get('json_bytes'), 'the JSON of the livecore note');
+  const jsonBytes = head.get('json_bytes');
+  if (jsonBytes > JSON_LIMIT_BYTES) throw head.error('json_bytes', `is ${jsonBytes}, which is too much`);
+  const json = cursor.slice(jsonBytes, 'the JSON of the livecore note');
   const problem = (what: string) => head.error('json_bytes', `leads to JSON in which ${what}`);
   let value: unknown;
   try {

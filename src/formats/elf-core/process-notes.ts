@@ -7,6 +7,7 @@ import { getBigField, getField, type Struct, setField, struct } from '../../byte
 import { NOTE_TYPE, PAGE_BYTES } from './elf.ts';
 import { type LivecoreNote, livecoreNote } from './livecore-note.ts';
 import { decodeText, encodeText, type Note, type Text } from './notes.ts';
+import { MAPPINGS_LIMIT } from './program-headers.ts';
 import { type CoreThread, threadNotes } from './thread-notes.ts';
 
 /** A process at T0, without its memory. */
@@ -210,6 +211,7 @@ export function decodeFiles(cursor: Cursor): DecodedFileMapping[] {
   if (count * FILE_NOTE_ENTRY.sizeBytes > cursor.remaining) {
     throw head.error('count', `is ${count}, but there is no room for so many`);
   }
+  if (count > MAPPINGS_LIMIT) throw head.error('count', `is ${count}, more than any process has`);
   const files: { start: bigint; end: bigint; fileOffset: bigint; path: string }[] = [];
   for (let index = 0; index < count; index++) {
     const entry = cursor.record(FILE_NOTE_ENTRY);

@@ -45,8 +45,8 @@ export interface CoreHeaders {
   readonly cut: readonly AddressRange[];
 }
 
-/** More mappings than a process can have in practice (vm.max_map_count is 65530 by default). */
-const PROGRAM_HEADER_LIMIT = 1 << 22;
+/** More mappings than a process has in practice (vm.max_map_count is 65530 by default): each takes some hundred bytes here. */
+export const MAPPINGS_LIMIT: number = 1 << 20;
 const HEADERS_PER_READ = 16_384;
 
 type PhdrReader = FieldReader<typeof PROGRAM_HEADER.kinds>;
@@ -80,8 +80,7 @@ async function locateProgramHeaders(file: CoreFile): Promise<{ position: number;
   }
   const count = await programHeaderCount(file, header);
   if (count === 0) throw header.error('e_phnum', 'is 0: nothing is in this core');
-  if (count > PROGRAM_HEADER_LIMIT)
-    throw header.error('e_phnum', `stands for ${count}, more than any process has`);
+  if (count > MAPPINGS_LIMIT) throw header.error('e_phnum', `stands for ${count}, more than any process has`);
   if (header.get('e_phentsize') !== PROGRAM_HEADER.sizeBytes) {
     throw header.error('e_phentsize', `is ${header.get('e_phentsize')}, not ${PROGRAM_HEADER.sizeBytes}`);
   }

@@ -1,5 +1,7 @@
+import { pauseTooLong } from '../../engine/snapshot.ts';
 import { LivecoreError } from '../../errors.ts';
 import {
+  CAP_SYS_PTRACE,
   KCMP_VM,
   PTRACE_O_SUSPEND_SECCOMP,
   PTRACE_O_TRACESYSGOOD,
@@ -12,14 +14,22 @@ import { monotonicNs } from '../../linux/clock.ts';
 import { MappingQuery } from '../../linux/mapping-query.ts';
 import { MappedMemory, type Memory, scratch } from '../../linux/memory.ts';
 import { Pagemap } from '../../linux/pagemap.ts';
-import { compareTasks } from '../../linux/pidfd.ts';
-import { listProcesses, readCoredumpFilter, readThreadStatus } from '../../linux/proc.ts';
+import { compareTasks, type ProcessHandle } from '../../linux/pidfd.ts';
+import { sleepNs } from '../../linux/poll.ts';
+import {
+  listProcesses,
+  readCoredumpFilter,
+  readNamespace,
+  readStatus,
+  readThreadStatus,
+} from '../../linux/proc.ts';
 import { isGone, readProcText } from '../../linux/proc-file.ts';
+import { TaskList } from '../../linux/proc-tasks.ts';
 import { ProcessMemory } from '../../linux/process-memory.ts';
 import type { Userfaultfd } from '../../linux/userfaultfd.ts';
 import { AddressSpace } from './address-space.ts';
 import { type Code, findGadgets, type Gadgets } from './gadgets.ts';
-import { Hold } from './hold.ts';
+import { HOLD_THREAD_NS, Hold } from './hold.ts';
 import { Injection } from './injection.ts';
 import { MappedFile } from './mapped-file.ts';
 import { Pages } from './pages.ts';
@@ -38,6 +48,8 @@ export interface AttachOptions {
   readonly staging: Memory;
   /** pagemap entry of a marker on this kernel, 0n where it can't be told */
   readonly marker: bigint;
+  /** the longest that others may be held; no limit by default */
+  readonly pauseLimitNs?: number;
   /** Called before a thread of the target is stopped, and when it runs again: who hangs between is to be ended. */
   readonly stopping?: (begins: boolean) => void;
 }
@@ -48,12 +60,20 @@ const FEATURES =
   UFFD_FEATURE_WP_HUGETLBFS_SHMEM |
   UFFD_FEATURE_EVENT_REMOVE;
 const CODE_CHUNK_BYTES = 4 * 1024 * 1024;
+/** as the engine's own hold: see policy.ts */
+const HOLD_NS = 10_000_000;
+const HOLD_ATTEMPTS = 4;
+const RELEASE_NAP_NS = 100_000;
 /** pieces overlap by this */
 const LONGEST_GADGET = 16;
 
 /** All that we hold of a target: descriptors of ours, and its userfaultfd. Nothing of it stops the target. */
 export class Attachment implements Disposable {
   readonly pid: number;
+  /** the process, whatever its number has come to mean; not ours to close */
+  readonly process: ProcessHandle;
+  /** its threads, alike */
+  readonly tasks: TaskList;
   readonly memory: ProcessMemory;
   readonly pagemap: Pagemap;
   readonly pages: Pages;
@@ -71,15 +91,20 @@ export class Attachment implements Disposable {
   readonly #gadgets: Gadgets;
   /** threads that were asked to stop and have not: they sleep uninterruptibly, and stay traced until they are held */
   readonly strays: Set<number> = new Set();
+  readonly #pauseLimitNs: number;
   readonly #stopping: (begins: boolean) => void;
   readonly #resources: DisposableStack;
 
-  constructor(pid: number, options: AttachOptions) {
+  constructor(process: ProcessHandle, options: AttachOptions) {
     using building = new DisposableStack();
+    const { pid } = process;
     this.pid = pid;
+    this.process = process;
+    this.#pauseLimitNs = options.pauseLimitNs ?? Number.POSITIVE_INFINITY;
     this.#stopping = options.stopping ?? (() => {});
     this.staging = options.staging;
     this.marker = options.marker;
+    this.tasks = building.use(new TaskList(pid));
     this.memory = building.use(new ProcessMemory(pid));
     this.pagemap = building.use(new Pagemap(pid));
     this.pages = new Pages(this.pagemap);
@@ -93,9 +118,9 @@ export class Attachment implements Disposable {
     this.waits = building.use(new WaitKeeper((address, to, length) => this.#readOwn(address, to, length)));
     this.sharers = findSharers(pid);
     this.#gadgets = this.#findGadgets();
-    const [first, second] = this.#inject((injection) =>
-      makeUserfaultfds(injection, pid, () => this.#holdOthers(injection)),
-    );
+    // From here on something is done to the process: what was opened and read by its number must be its own.
+    process.requireNumber();
+    const [first, second] = this.#inject((injection) => this.#makeUserfaultfds(injection));
     this.userfaultfd = building.use(first);
     building.use(second);
     this.userfaultfd.handshake(FEATURES);
@@ -153,7 +178,8 @@ export class Attachment implements Disposable {
     try {
       const thread = StoppedThread.stop(this.pid, tid, options, this.strays, this.waits);
       if (thread === undefined) return undefined;
-      if (!this.#suits(thread)) {
+      // The number of a thread that ended may have come to mean another's: nothing is done to that.
+      if (!this.tasks.has(tid) || !this.#suits(thread)) {
         thread[Symbol.dispose]();
         return undefined;
       }
@@ -192,23 +218,42 @@ export class Attachment implements Disposable {
     return this.space.regionAt(address)?.handling === 'protected' ? this.memory.read(address, to, length) : 0;
   }
 
-  #holdOthers(injection: Injection): Disposable {
-    const hold = new Hold(this.pid, this.sharers, this.waits, new Set(), injection.thread.tid);
-    hold.begin();
-    const deadline = monotonicNs() + 100_000_000;
-    while (!hold.look()) {
-      if (monotonicNs() < deadline) continue;
-      hold[Symbol.dispose]();
-      throw new LivecoreError(
-        'INJECTION_FAILED',
-        `attach to process ${this.pid}: it is at its limit of threads, and could not be held`,
-        {
-          pid: this.pid,
-          cure: 'raise its limit of tasks (pids.max, RLIMIT_NPROC) by one',
-        },
-      );
+  #makeUserfaultfds(injection: Injection): readonly [Userfaultfd, Userfaultfd] {
+    const holdOthers = (): Disposable => this.#holdOthers(injection);
+    return makeUserfaultfds(injection, this.process, { holdOthers, trusted: mayTraceAnybody(this.pid) });
+  }
+
+  /** Holds all who write the memory but those who are stopped for the injection. */
+  #holdOthers({ thread, helperTid }: Injection): Disposable {
+    const forecastNs = taskIds(this.pid).length * HOLD_THREAD_NS;
+    if (forecastNs > this.#pauseLimitNs) throw pauseTooLong(forecastNs, this.#pauseLimitNs);
+    const spared = new Set([thread.tid, helperTid]);
+    using building = new DisposableStack();
+    const hold = building.use(new Hold(this.pid, this.tasks, this.sharers, this.waits, this.strays, spared));
+    for (let attempt = 0; attempt < HOLD_ATTEMPTS; attempt++) {
+      hold.seize();
+      hold.begin();
+      const heldBy = hold.beginNs + HOLD_NS;
+      let held = hold.look();
+      while (!held && monotonicNs() < heldBy) held = hold.look();
+      if (held) {
+        // With the rest of them they are let go.
+        this.strays.clear();
+        building.move();
+        return hold;
+      }
+      while (!hold.releaseStopped()) sleepNs(RELEASE_NAP_NS);
+      this.strays.clear();
+      sleepNs(HOLD_NS * 2 ** attempt);
     }
-    return hold;
+    throw new LivecoreError(
+      'HOLD_FAILED',
+      `attach to process ${this.pid}: its threads did not all stop within ${HOLD_NS / 1e6} ms`,
+      {
+        pid: this.pid,
+        cure: 'a thread may be stuck in the kernel (state D in /proc/PID/task); try again when it is not',
+      },
+    );
   }
 
   #findGadgets(): Gadgets {
@@ -244,6 +289,16 @@ export class Attachment implements Disposable {
         if (length > 0) yield { address: at, bytes: buffer.bytes.subarray(0, length) };
       }
     }
+  }
+}
+
+/** Whether the process has the right to trace us: then nothing that it could take from its own threads matters. */
+function mayTraceAnybody(pid: number): boolean {
+  try {
+    const isNear = readNamespace(pid, 'user') === readNamespace('self', 'user');
+    return isNear && ((readStatus(pid).effectiveCapabilities >> BigInt(CAP_SYS_PTRACE)) & 1n) === 1n;
+  } catch {
+    return false;
   }
 }
 

@@ -25,7 +25,8 @@ export interface ProcessFacts {
     readonly ppid: number;
     readonly processGroup: number;
     readonly session: number;
-    readonly name: string;
+    /** as the process gave it, which need not be UTF-8 */
+    readonly name: Uint8Array;
     readonly args: Uint8Array;
   };
   readonly auxv: Uint8Array;
@@ -59,7 +60,7 @@ export function readFacts(pid: number): ProcessFacts {
       ppid: stat.parentId,
       processGroup: stat.processGroup,
       session: stat.session,
-      name: stat.name,
+      name: readFileSync(`/proc/${pid}/comm`).subarray(0, -1),
       args: readFileSync(`/proc/${pid}/cmdline`),
     },
     auxv: readAuxvBytes(pid),

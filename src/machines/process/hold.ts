@@ -15,7 +15,7 @@ import { userRegs } from '../../linux/layouts.ts';
 import { type Memory, scratch } from '../../linux/memory.ts';
 import { compareTasks } from '../../linux/pidfd.ts';
 import { sleepNs } from '../../linux/poll.ts';
-import { TaskList } from '../../linux/proc-tasks.ts';
+import type { TaskList } from '../../linux/proc-tasks.ts';
 import {
   detach,
   eventMessage,
@@ -27,7 +27,7 @@ import {
 } from '../../linux/ptrace.ts';
 import { isInterruptedCall } from './interrupted-calls.ts';
 import { RegisterStore } from './register-store.ts';
-import { canWrite, isOurs, taskIds } from './tasks.ts';
+import { canWrite, isOurs } from './tasks.ts';
 import type { TimedWait } from './timed-wait.ts';
 import type { WaitKeeper } from './wait-keeper.ts';
 
@@ -41,6 +41,10 @@ const OPTIONS = PTRACE_O_TRACECLONE | PTRACE_O_TRACEVFORK | PTRACE_O_TRACEEXEC;
 const NAP_NS = 25_000;
 /** a thread that runs on another CPU stops this soon after it was asked: not worth a nap */
 const SPIN_NS = 40_000;
+/** what a thread adds to a hold, measured (docs/performance.md) */
+export const HOLD_THREAD_NS = 14_000;
+/** for a task of somebody else to stop, so that it can go on */
+const DISMISSAL_NS = 50_000_000;
 /** looking at a task takes 60 us, in which traps are not served */
 const OBSERVED_MAX = 64;
 
@@ -66,7 +70,7 @@ export class Hold implements Disposable {
   readonly #sharers: readonly number[];
   readonly #list: TaskList;
   readonly #traced: ReadonlySet<number>;
-  readonly #spared: number;
+  readonly #spared: ReadonlySet<number>;
   readonly #keeper: WaitKeeper;
   #waits: ReadonlyMap<number, TimedWait> = new Map();
   readonly #tasks = new Map<number, HeldTask>();
@@ -79,20 +83,22 @@ export class Hold implements Disposable {
   endNs = 0;
 
   /**
+   * @param list the threads of the process, whatever its number has come to mean
    * @param sharers tasks outside the thread group that share the memory
    * @param traced tasks that this thread traces already, and has asked to stop
-   * @param spared a task that is stopped already, by somebody else of us
+   * @param spared tasks that are stopped already, by somebody else of us
    * @param keeper has the calls that the stop interrupts end when they would have
    */
   constructor(
     pid: number,
+    list: TaskList,
     sharers: readonly number[],
     keeper: WaitKeeper,
     traced: ReadonlySet<number> = new Set(),
-    spared = 0,
+    spared: ReadonlySet<number> = new Set(),
   ) {
     this.#pid = pid;
-    this.#list = new TaskList(pid);
+    this.#list = list;
     this.#sharers = sharers;
     this.#traced = traced;
     this.#spared = spared;
@@ -108,7 +114,8 @@ export class Hold implements Disposable {
   seize(): void {
     while (this.#seizeNew() > 0);
     this.#observeWaits();
-    if (this.#tasks.size === 0) throw gone(this.#pid, 'it has no thread that can be stopped');
+    if (this.#tasks.size === 0 && this.#spared.size === 0)
+      throw gone(this.#pid, 'it has no thread that can be stopped');
     this.registers.reserve(this.#tasks.size);
   }
 
@@ -172,7 +179,6 @@ export class Hold implements Disposable {
   [Symbol.dispose](): void {
     this.release();
     this.registers[Symbol.dispose]();
-    this.#list[Symbol.dispose]();
   }
 
   #observeWaits(): void {
@@ -180,19 +186,54 @@ export class Hold implements Disposable {
   }
 
   #seizeNew(): number {
-    let found = 0;
-    for (const tid of [...taskIds(this.#pid), ...this.#sharers]) {
-      if (this.#tasks.has(tid) || tid === this.#spared) continue;
+    const found: HeldTask[] = [];
+    for (const tid of [...this.#listed(), ...this.#sharers]) {
+      if (this.#tasks.has(tid) || this.#spared.has(tid)) continue;
       const result = this.#traced.has(tid) ? 0 : seize(tid, OPTIONS);
       if (result === -ERRNO.ESRCH) continue;
       if (result === -ERRNO.EPERM && !canWrite(this.#pid, tid)) continue;
       // Born since its parent was seized: it stops by itself.
       if (result < 0 && !(result === -ERRNO.EPERM && isOurs(tid)))
         throw failure(`trace thread ${tid}`, 'ptrace(PTRACE_SEIZE)', result, { pid: this.#pid, tid });
-      this.#add(tid);
-      found++;
+      found.push(this.#add(tid));
     }
-    return found;
+    this.#letStrangersGo(found);
+    return found.filter(({ tid }) => this.#tasks.has(tid)).length;
+  }
+
+  #listed(): number[] {
+    const count = Math.max(0, this.#list.read());
+    return Array.from({ length: count }, (_, index) => this.#list.id(index));
+  }
+
+  /**
+   * A task is seized by its number, which may have come to mean another process' since it was looked up. Nothing can be that of
+   * a seized one: so now it is certain whose it is, and whoever is not the target's goes on.
+   */
+  #letStrangersGo(seized: readonly HeldTask[]): void {
+    const listed = new Set(this.#listed());
+    // A list that is read while threads end may leave some out.
+    for (const task of seized) if (!listed.has(task.tid) && !this.#isOwn(task.tid)) this.#dismiss(task);
+  }
+
+  #isOwn(tid: number): boolean {
+    return this.#list.has(tid) || (this.#sharers.includes(tid) && this.#sharesMemory(tid));
+  }
+
+  #sharesMemory(tid: number): boolean {
+    return compareTasks(this.#pid, tid, KCMP_VM) === 0;
+  }
+
+  /** Only a stopped task can be let go. */
+  #dismiss(task: HeldTask): void {
+    this.#interrupt(task);
+    const deadlineNs = monotonicNs() + DISMISSAL_NS;
+    while (this.#tasks.has(task.tid) && !task.stopped && monotonicNs() < deadlineNs) {
+      this.#collect(task);
+      if (!task.stopped) sleepNs(NAP_NS);
+    }
+    if (task.stopped) this.#letGo(task);
+    if (this.#tasks.has(task.tid)) this.#forget(task);
   }
 
   /** Tasks that the kernel attached for us when they were born. */
@@ -201,10 +242,14 @@ export class Hold implements Disposable {
     const count = this.#list.read();
     for (let index = 0; index < count; index++) {
       const tid = this.#list.id(index);
-      if (this.#tasks.has(tid) || tid === this.#spared || !canWrite(this.#pid, tid)) continue;
+      if (this.#tasks.has(tid) || this.#spared.has(tid) || !canWrite(this.#pid, tid)) continue;
       // Already ours: the seizure fails. If not (it was born before its parent was seized), it succeeds.
       const seized = seize(tid, OPTIONS) === 0;
       const task = this.#add(tid);
+      if (seized && !this.#isOwn(tid)) {
+        this.#dismiss(task);
+        continue;
+      }
       if (seized) this.#interrupt(task);
       found++;
     }
@@ -257,7 +302,7 @@ export class Hold implements Disposable {
     const tid = eventMessage(parent);
     if (tid <= 0 || this.#tasks.has(tid)) return;
     const task = this.#add(tid);
-    if (compareTasks(this.#pid, tid, KCMP_VM) === 0) return;
+    if (this.#sharesMemory(tid)) return;
     while (this.#status.wait(tid) === 0);
     detach(tid, 0);
     this.#forget(task);

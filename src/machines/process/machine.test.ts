@@ -7,6 +7,7 @@ import { isRunning, until } from '../../../test/support/unharmed.ts';
 import type { WriterReady } from '../../../test/support/writer.ts';
 import { RangeList } from '../../engine/range-list.ts';
 import { MappedMemory } from '../../linux/memory.ts';
+import { ProcessHandle } from '../../linux/pidfd.ts';
 import { Attachment } from './attach.ts';
 import { ProcessMachine } from './machine.ts';
 import { PAGE_BYTES } from './pages.ts';
@@ -20,7 +21,8 @@ test('killed while it is being held, it has no T0', { skip }, async () => {
   using parent = await startChild<WriterReady>('sh', args);
   const { pid } = parent.ready;
   using staging = new MappedMemory(PAGE_BYTES);
-  using machine = new ProcessMachine(new Attachment(pid, { all: true, staging, marker: 0n }));
+  using target = new ProcessHandle(pid);
+  using machine = new ProcessMachine(new Attachment(target, { all: true, staging, marker: 0n }));
   while (!machine.survey(new RangeList()));
   machine.beginHold();
   process.kill(pid, 'SIGKILL');

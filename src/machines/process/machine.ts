@@ -8,7 +8,7 @@ import { readMaps } from '../../linux/proc.ts';
 import { isGone } from '../../linux/proc-file.ts';
 import type { Mapping } from '../../linux/proc-maps.ts';
 import type { Attachment } from './attach.ts';
-import { Hold } from './hold.ts';
+import { HOLD_THREAD_NS, Hold } from './hold.ts';
 import { HoldPlan } from './hold-plan.ts';
 import { PageCopier } from './page-copier.ts';
 import { PAGE_BYTES, SPAN_PAGES } from './pages.ts';
@@ -38,7 +38,7 @@ export interface T0 {
 }
 
 /** What the hold costs, measured (docs/performance.md); good for a forecast, not for a promise. */
-const FORECAST = { baseNs: 60_000, threadNs: 14_000, pageNs: 1_600, regionNs: 900 } as const;
+const FORECAST = { baseNs: 60_000, threadNs: HOLD_THREAD_NS, pageNs: 1_600, regionNs: 900 } as const;
 
 /**
  * A running Linux process as a machine. Its blocks are the pages of its address space: block n holds the 4096 bytes
@@ -68,6 +68,7 @@ export class ProcessMachine implements Machine {
   /** a hold was abandoned, and not all that it had asked to stop have stopped and been let go */
   #lettingGo = false;
   #ownPages = 0;
+  #registered = false;
   /** a mapping changed while it was surveyed */
   #unsettled = false;
   /** when anything was last disarmed */
@@ -80,10 +81,10 @@ export class ProcessMachine implements Machine {
   constructor(attached: Attachment) {
     using building = new DisposableStack();
     this.#attached = building.use(attached);
-    const { pid, memory, userfaultfd } = attached;
+    const { pid, tasks, sharers, strays, waits, memory, userfaultfd } = attached;
     this.name = `process ${pid}`;
-    this.#hold = building.use(new Hold(pid, attached.sharers, attached.waits, attached.strays));
-    this.#words = building.use(new ThreadWords(pid, attached.sharers, memory));
+    this.#hold = building.use(new Hold(pid, tasks, sharers, waits, strays));
+    this.#words = building.use(new ThreadWords(pid, tasks, sharers, memory));
     this.#traps = new TrapQueue(pid, userfaultfd);
     this.#protection = new Protection(attached, this.#words.blocks);
     this.#copier = building.use(new PageCopier(attached, this.#protection));
@@ -101,6 +102,10 @@ export class ProcessMachine implements Machine {
   }
   get threads(): readonly ThreadRegisters[] {
     return this.#threads;
+  }
+  /** Whether anybody may have to wait for us, now or soon: not while we only look. */
+  get mayKeepWaiting(): boolean {
+    return this.#registered;
   }
   /** from before the first thread was asked to stop to after the last was let go */
   get pauseNs(): number {
@@ -123,9 +128,15 @@ export class ProcessMachine implements Machine {
   *#surveyInPieces(): Generator<void, void, RangeSink> {
     const { space, pid } = this.#attached;
     const changed = space.refresh() || this.#unsettled || this.#plan === undefined;
-    yield;
-    this.#learnThreads();
     let found = yield;
+    // Words of dying threads must be known before the blocks around them are protected.
+    do {
+      for (const tid of this.#words.look(this.#unprotect)) {
+        this.#askThread(tid);
+        found = yield;
+      }
+      found = yield;
+    } while (!this.#words.complete);
     let dropped = false;
     for (const region of [...this.#surveyed]) {
       dropped = this.#forgetIfDropped(region) || dropped;
@@ -133,6 +144,7 @@ export class ProcessMachine implements Machine {
     }
     if (changed || dropped) {
       this.#copier.openFiles(pid);
+      this.#attached.process.requireNumber();
       this.#unsettled = false;
       for (const region of space.regions) {
         if (region.handling !== 'protected' || this.#surveyed.has(region)) continue;
@@ -150,7 +162,7 @@ export class ProcessMachine implements Machine {
   }
 
   protect(first: number, count: number): boolean {
-    this.#words.look(this.#unprotect);
+    this.#words.lookAgain(this.#unprotect);
     let result = this.#protection.protectStanding(first, count);
     if (result === -ERRNO.EAGAIN) {
       this.#letRemove();
@@ -158,7 +170,7 @@ export class ProcessMachine implements Machine {
     }
     // Who was born since the look before has words there as well; who has died since, in this tenth of a millisecond, is
     // the one that it does not help.
-    this.#words.look(this.#unprotect);
+    this.#words.lookAgain(this.#unprotect);
     if (result === -ERRNO.EAGAIN) return false;
     // What is not mapped any more needs no protection; it is found missing later.
     if (result < 0 && result !== -ERRNO.ENOENT) {
@@ -319,11 +331,6 @@ export class ProcessMachine implements Machine {
     this.#threads = this.#hold.registers.threads();
   }
 
-  /** Words of dying threads must be known before the blocks around them are protected. */
-  #learnThreads(): void {
-    for (const tid of this.#words.look(this.#unprotect)) this.#askThread(tid);
-  }
-
   /** Words that were found too late: their blocks may be protected already. */
   readonly #unprotect: RangeSink = {
     add: (first, count) => {
@@ -352,6 +359,7 @@ export class ProcessMachine implements Machine {
 
   #surveyRegion(region: Region, found: RangeSink): void {
     const { start, end } = region.mapping;
+    this.#registered = true;
     const result = this.#protection.register(start, end);
     // Then it is found anew, in the hold at the latest.
     if (result === 'changed') {

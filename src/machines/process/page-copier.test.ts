@@ -10,6 +10,7 @@ import { type Phase, Snapshot } from '../../engine/snapshot.ts';
 import { monotonicNs } from '../../linux/clock.ts';
 import { ERRNO } from '../../linux/errno.ts';
 import { MappedMemory } from '../../linux/memory.ts';
+import { ProcessHandle } from '../../linux/pidfd.ts';
 import { Attachment } from './attach.ts';
 import { ProcessMachine } from './machine.ts';
 import { PAGE_BYTES } from './pages.ts';
@@ -57,7 +58,8 @@ class Play implements Disposable {
     this.#child = child;
     const staging = this.#resources.use(new MappedMemory(64 * 64 * PAGE_BYTES));
     this.#storage = new PausedStorage(PAGE_BYTES, 64, { slotBlocks: 64, supply: () => staging.bytes });
-    const attached = new Attachment(child.pid, { all: true, staging, marker: 0n });
+    const target = this.#resources.use(new ProcessHandle(child.pid));
+    const attached = new Attachment(target, { all: true, staging, marker: 0n });
     this.#machine = this.#resources.use(new Waiting(new ProcessMachine(attached)));
     const policy = { ...DEFAULT_POLICY, stallLimitNs: LONG_NS, holdNs: LONG_NS };
     this.#snapshot = new Snapshot(this.#machine, this.#storage, policy, { now: monotonicNs });
@@ -203,7 +205,8 @@ test('of neighbours that are copied at once, only the one that stands is vouched
 test('while memory is being removed, it is known as well whether a mapping stands', { skip }, async () => {
   await using child = await startHalves();
   using staging = new MappedMemory(PAGE_BYTES);
-  using attached = new Attachment(child.pid, { all: true, staging, marker: 0n });
+  using target = new ProcessHandle(child.pid);
+  using attached = new Attachment(target, { all: true, staging, marker: 0n });
   const protection = new Protection(attached, new Set());
   const block = child.ready.arena / PAGE_BYTES;
   for (const first of [0, 1000, 200])
@@ -231,7 +234,8 @@ test('while memory is being removed, it is known as well whether a mapping stand
 test('marks that outlived their registration are not believed when it comes back', { skip }, async () => {
   await using child = await startHalves();
   using staging = new MappedMemory(PAGE_BYTES);
-  using attached = new Attachment(child.pid, { all: true, staging, marker: 0n });
+  using target = new ProcessHandle(child.pid);
+  using attached = new Attachment(target, { all: true, staging, marker: 0n });
   const protection = new Protection(attached, new Set());
   const block = child.ready.arena / PAGE_BYTES;
   const range = (first: number, count: number): [number, number] => [
@@ -258,7 +262,8 @@ test('marks that outlived their registration are not believed when it comes back
 test('what stands behind a hole is protected as well', { skip }, async () => {
   await using child = await startHalves();
   using staging = new MappedMemory(PAGE_BYTES);
-  using attached = new Attachment(child.pid, { all: true, staging, marker: 0n });
+  using target = new ProcessHandle(child.pid);
+  using attached = new Attachment(target, { all: true, staging, marker: 0n });
   const protection = new Protection(attached, new Set());
   const block = child.ready.arena / PAGE_BYTES;
   const bounds = [block * PAGE_BYTES, (block + 32) * PAGE_BYTES] as const;

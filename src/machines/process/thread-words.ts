@@ -1,8 +1,9 @@
 import type { RangeSink } from '../../engine/machine.ts';
 import { PR_GET_TID_ADDRESS, SYS_prctl } from '../../linux/abi.ts';
+import { monotonicNs } from '../../linux/clock.ts';
 import { scratch } from '../../linux/memory.ts';
 import { readThreadStatus } from '../../linux/proc.ts';
-import { TaskList } from '../../linux/proc-tasks.ts';
+import type { TaskList } from '../../linux/proc-tasks.ts';
 import type { ProcessMemory } from '../../linux/process-memory.ts';
 import { robustListHead } from '../../linux/robust-list.ts';
 import { TaskWords } from '../../linux/task-words.ts';
@@ -19,6 +20,10 @@ const HEAD_BYTES = 24;
 const NODES_MAX = 2048;
 /** threads whose robust lists are walked in one look, while traps wait: 1 us each; of more, these many in turn */
 const WALKED_MAX = 64;
+/** threads that are learned in one look, each 30 us */
+const LEARNED_MAX = 32;
+const QUICK_NS = 200_000;
+const REST = 10;
 
 /**
  * The words that the kernel writes when a thread dies: its `clear_child_tid`, and the futexes on its robust list.
@@ -45,24 +50,35 @@ export class ThreadWords implements Disposable {
   /** whose list is walked first, where there are too many to walk all */
   #nextHead = 0;
   #threads = 0;
+  #complete = true;
+  /** what the last look took, and when it was over */
+  #lookNs = 0;
+  #lookedNs = 0;
   /** where blocks go that were not known before */
   #fresh: RangeSink | undefined;
   /** blocks that hold such words, or have, found while threads ran */
   readonly blocks: Set<number> = new Set();
 
-  /** @param sharers tasks outside the thread group that share the memory */
-  constructor(pid: number, sharers: readonly number[], memory: ProcessMemory) {
+  /**
+   * @param list the threads of the process
+   * @param sharers tasks outside the thread group that share the memory
+   */
+  constructor(pid: number, list: TaskList, sharers: readonly number[], memory: ProcessMemory) {
     this.#pid = pid;
     this.#sharers = sharers;
     this.#memory = memory;
     const tasks = TaskWords.open([pid, ...sharers]);
     this.#tasks = typeof tasks === 'number' ? undefined : tasks;
-    this.#list = new TaskList(pid);
+    this.#list = list;
   }
 
   [Symbol.dispose](): void {
     this.#tasks?.[Symbol.dispose]();
-    this.#list[Symbol.dispose]();
+  }
+
+  /** whether the last look has seen all threads; where they are many and new, it takes several */
+  get complete(): boolean {
+    return this.#complete;
   }
 
   /** how many threads there were at the last look */
@@ -77,6 +93,7 @@ export class ThreadWords implements Disposable {
    * @returns threads that only they themselves can tell of: then `learnByAsking`
    */
   look(fresh?: RangeSink): number[] {
+    const beginNs = monotonicNs();
     this.#fresh = fresh;
     const silent = this.#tasks === undefined ? this.#lookAtEach() : this.#lookAtAll(this.#tasks);
     const walked = Math.min(WALKED_MAX, this.#heads.length);
@@ -84,7 +101,15 @@ export class ThreadWords implements Disposable {
       this.#walk(this.#heads[(this.#nextHead + count) % this.#heads.length]!, this.#held);
     this.#nextHead += walked;
     this.#fresh = undefined;
+    this.#lookedNs = monotonicNs();
+    this.#lookNs = this.#lookedNs - beginNs;
     return silent;
+  }
+
+  /** Looks where that is quickly done; where it is not, as among thousands of threads, only now and then: traps wait. */
+  lookAgain(fresh: RangeSink): void {
+    const restedNs = monotonicNs() - this.#lookedNs;
+    if (this.#lookNs <= QUICK_NS || restedNs > this.#lookNs * REST) this.look(fresh);
   }
 
   /** Learns them by a call in the stopped thread: prctl(PR_GET_TID_ADDRESS), where the kernel has it. */
@@ -128,8 +153,13 @@ export class ThreadWords implements Disposable {
     const silent: number[] = [];
     this.#heads.length = 0;
     const count = this.#list.read();
-    for (let index = 0; index < count; index++)
-      if (!this.#lookAt(this.#list.id(index))) silent.push(this.#list.id(index));
+    let unknown = 0;
+    for (let index = 0; index < count; index++) {
+      const tid = this.#list.id(index);
+      if (!this.#tidAddresses.has(tid) && ++unknown > LEARNED_MAX) continue;
+      if (!this.#lookAt(tid)) silent.push(tid);
+    }
+    this.#complete = unknown <= LEARNED_MAX;
     for (const tid of this.#sharers) this.#lookAt(tid);
     if (count >= 0) this.#threads = count;
     return silent;

@@ -2,6 +2,7 @@ import { LivecoreError } from '../../errors.ts';
 import {
   AF_UNIX,
   CLOSE_RANGE_UNSHARE,
+  KCMP_FILES,
   MSG_CMSG_CLOEXEC,
   MSG_DONTWAIT,
   O_CLOEXEC,
@@ -20,7 +21,8 @@ import { ERRNO } from '../../linux/errno.ts';
 import { check } from '../../linux/failure.ts';
 import { closeFile } from '../../linux/file.ts';
 import { cmsghdr, iovec, msghdr } from '../../linux/layouts.ts';
-import { openPidfd, openThreadPidfd, takeDescriptor } from '../../linux/pidfd.ts';
+import { compareTasks, openThreadPidfd, type ProcessHandle, takeDescriptor } from '../../linux/pidfd.ts';
+import { listProcesses } from '../../linux/proc.ts';
 import { sendDescriptor } from '../../linux/socket.ts';
 import { openUserfaultfdDevice, Userfaultfd } from '../../linux/userfaultfd.ts';
 import { type Carrier, checkInjected, type Injection } from './injection.ts';
@@ -39,51 +41,106 @@ const BYTE_AT = 128;
  * Makes two userfaultfds of the target's memory and takes them over. A userfaultfd belongs to the memory of whoever makes
  * it, so it is made inside.
  *
- * A helper task with a descriptor table of its own makes it: no thread of the target ever sees, inherits or keeps a
- * descriptor of ours, and the target's limit of descriptors does not matter. `crowded` is the way for a target that
- * may have no more threads: all its other threads are held meanwhile, and the stopped one makes the calls.
+ * A helper task with a descriptor table of its own makes it: no thread of the target ever sees or inherits a descriptor of
+ * ours, and the target's limit of descriptors does not matter. A thread could take one from the helper, though
+ * (pidfd_getfd(2) asks for no right among the threads of a process): while there is any, all others are held, but of a target
+ * that may trace us, and so take ours from us. A target that may have no more threads is held as well, and the stopped
+ * thread makes the calls.
  */
 export function makeUserfaultfds(
   injection: Injection,
-  pid: number,
-  crowded: () => Disposable,
+  { pid, fd }: ProcessHandle,
+  { holdOthers, trusted }: { readonly holdOthers: () => Disposable; readonly trusted: boolean },
 ): readonly [Userfaultfd, Userfaultfd] {
   const helper = injection.makeHelper();
   if (helper !== undefined) {
     const tid = injection.helperTid;
     checkInjected(helper.call(SYS_close_range, 0, ALL_DESCRIPTORS, CLOSE_RANGE_UNSHARE), 'close_range', tid);
     using owner = new Descriptor(check(openThreadPidfd(tid), `open thread ${tid}`, 'pidfd_open', { tid }));
-    return makeTwo(injection, helper, owner.fd, tid);
+    using _held = trusted ? undefined : holdOthers();
+    return makeTwo(injection, helper, new Inside(helper, true), owner.fd, tid);
   }
-  using _held = crowded();
-  using owner = new Descriptor(check(openPidfd(pid), `open process ${pid}`, 'pidfd_open', { pid }));
-  return makeTwo(injection, injection.carrier(), owner.fd, injection.thread.tid);
+  refuseSharedDescriptors(pid);
+  using _held = holdOthers();
+  const carrier = injection.carrier();
+  return makeTwo(injection, carrier, new Inside(carrier, false), fd, injection.thread.tid);
+}
+
+/** Another process that shares the descriptors (clone(2), CLONE_FILES) is not held with this one. */
+function refuseSharedDescriptors(pid: number): void {
+  const sharer = listProcesses().find((other) => other !== pid && compareTasks(pid, other, KCMP_FILES) === 0);
+  if (sharer === undefined) return;
+  throw new LivecoreError(
+    'UNSUPPORTED_TARGET',
+    `attach to process ${pid}: it is at its limit of threads, and process ${sharer} has its descriptors too`,
+    { pid, cure: 'raise its limit of tasks (pids.max, RLIMIT_NPROC) by one' },
+  );
+}
+
+/** Descriptors in the table of a carrier, which are closed with their scope. */
+class Inside implements Disposable {
+  readonly #carrier: Carrier;
+  readonly #isOwn: boolean;
+  readonly #fds: number[] = [];
+
+  /** @param isOwn nothing but ours is in the table: it is closed in one call, since others stand still meanwhile */
+  constructor(carrier: Carrier, isOwn: boolean) {
+    this.#carrier = carrier;
+    this.#isOwn = isOwn;
+  }
+
+  add(fd: number): number {
+    this.#fds.push(fd);
+    return fd;
+  }
+
+  [Symbol.dispose](): void {
+    try {
+      if (this.#isOwn) this.#carrier.call(SYS_close_range, 0, ALL_DESCRIPTORS, 0);
+      else for (const fd of this.#fds) this.#carrier.call(SYS_close, fd);
+    } catch {
+      // It has ended; what it was used for fails as well, and says why.
+    }
+  }
 }
 
 function makeTwo(
   injection: Injection,
   carrier: Carrier,
+  inside: Inside,
   pidfd: number,
   tid: number,
 ): readonly [Userfaultfd, Userfaultfd] {
+  using _inside = inside;
   using building = new DisposableStack();
-  const first = building.use(make(injection, carrier, pidfd, tid));
-  const second = make(injection, carrier, pidfd, tid);
-  building.move();
-  return [first, second];
-}
-
-function make(injection: Injection, carrier: Carrier, pidfd: number, tid: number): Userfaultfd {
-  let fd = carrier.call(SYS_userfaultfd, FLAGS);
+  let make = (): number => carrier.call(SYS_userfaultfd, FLAGS);
+  let made = make();
   // An unprivileged target may not make one that handles faults of the kernel too; by our /dev/userfaultfd it may.
-  if (fd === -ERRNO.EPERM || fd === -ERRNO.ENOSYS) fd = makeByDevice(injection, carrier, pidfd, tid);
-  checkInjected(fd, 'userfaultfd', tid);
-  const ours = takeDescriptor(pidfd, fd);
-  carrier.call(SYS_close, fd);
-  return new Userfaultfd(check(ours, `take the userfaultfd of ${tid}`, 'pidfd_getfd', { tid }));
+  if (made === -ERRNO.EPERM || made === -ERRNO.ENOSYS) {
+    const device = passDevice(injection, carrier, inside, pidfd, tid);
+    make = () => carrier.call(SYS_ioctl, device, USERFAULTFD_IOC_NEW, FLAGS);
+    made = make();
+  }
+  const take = (fd: number): Userfaultfd => {
+    inside.add(checkInjected(fd, 'userfaultfd', tid));
+    const ours = takeDescriptor(pidfd, fd);
+    return building.use(
+      new Userfaultfd(check(ours, `take the userfaultfd of ${tid}`, 'pidfd_getfd', { tid })),
+    );
+  };
+  const pair = [take(made), take(make())] as const;
+  building.move();
+  return pair;
 }
 
-function makeByDevice(injection: Injection, carrier: Carrier, pidfd: number, tid: number): number {
+/** Opens /dev/userfaultfd and passes it to the carrier. Returns its number there. */
+function passDevice(
+  injection: Injection,
+  carrier: Carrier,
+  inside: Inside,
+  pidfd: number,
+  tid: number,
+): number {
   using device = new Descriptor(openUserfaultfdDevice());
   const pair = injection.dataAddress + PAIR_AT;
   checkInjected(
@@ -91,21 +148,13 @@ function makeByDevice(injection: Injection, carrier: Carrier, pidfd: number, tid
     'socketpair',
     tid,
   );
-  const near = injection.read().int32[PAIR_AT / 4]!;
-  const far = injection.read().int32[PAIR_AT / 4 + 1]!;
-  try {
-    using socket = new Descriptor(
-      check(takeDescriptor(pidfd, far), `take a socket of ${tid}`, 'pidfd_getfd', { tid }),
-    );
-    check(sendDescriptor(socket.fd, device.fd), 'pass /dev/userfaultfd', 'sendmsg', { tid });
-    const inTarget = receive(injection, carrier, near, tid);
-    const made = carrier.call(SYS_ioctl, inTarget, USERFAULTFD_IOC_NEW, FLAGS);
-    carrier.call(SYS_close, inTarget);
-    return made;
-  } finally {
-    carrier.call(SYS_close, near);
-    carrier.call(SYS_close, far);
-  }
+  const near = inside.add(injection.read().int32[PAIR_AT / 4]!);
+  const far = inside.add(injection.read().int32[PAIR_AT / 4 + 1]!);
+  using socket = new Descriptor(
+    check(takeDescriptor(pidfd, far), `take a socket of ${tid}`, 'pidfd_getfd', { tid }),
+  );
+  check(sendDescriptor(socket.fd, device.fd), 'pass /dev/userfaultfd', 'sendmsg', { tid });
+  return inside.add(receive(injection, carrier, near, tid));
 }
 
 /** recvmsg(2) with room for one descriptor; returns its number in the carrier's table. */

@@ -13,6 +13,7 @@ import {
   SIGSTOP,
 } from '../../linux/abi.ts';
 import { monotonicNs } from '../../linux/clock.ts';
+import { TaskList } from '../../linux/proc-tasks.ts';
 import { ProcessMemory } from '../../linux/process-memory.ts';
 import { Hold } from './hold.ts';
 import { WaitKeeper } from './wait-keeper.ts';
@@ -58,7 +59,8 @@ class Waiting implements AsyncDisposable {
 
   /** Stops all of its threads for a moment. */
   stop(): void {
-    using hold = new Hold(this.target.pid, [], this.keeper);
+    using threads = new TaskList(this.target.pid);
+    using hold = new Hold(this.target.pid, threads, [], this.keeper);
     hold.seize();
     hold.begin();
     while (!hold.look());
