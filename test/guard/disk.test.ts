@@ -22,10 +22,7 @@ test('a file system that hangs for ever: the dump is given up', { skip }, async 
   await tool.copies();
   await files.hang();
   assert.deepEqual(await tool.ended(), { status: 1, code: 'STALLED' });
-  assert.match(
-    tool.told.find(({ type }) => type === 'notice')?.text ?? '',
-    /still waits for the file system/,
-  );
+  assert.match(tool.told.find(({ type }) => type === 'notice')?.text ?? '', /still waits for a file system/);
   await target.unharmed(context, 'none');
   // Now its loop can end as well, and takes its unfinished file along.
   await files.go();

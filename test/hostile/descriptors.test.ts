@@ -5,6 +5,7 @@ import { buildTarget } from '../support/build.ts';
 import { type Child, startChild } from '../support/child.ts';
 import { dumpLive, noLiveDump } from '../support/live-dump.ts';
 import { limitTasks, pidsLimitSkip } from '../support/pids-limit.ts';
+import { BREEDS } from '../support/unharmed.ts';
 
 const hunter = buildTarget('hunter');
 const NOBODY = 65534;
@@ -19,6 +20,9 @@ interface Hunt {
   readonly listed: number;
 }
 
+/** It opens whatever it finds, forks, and duplicates. */
+const HUNTS: readonly RegExp[] = [...BREEDS, /^fd /, /children/];
+
 const NOTHING = { caught: 0, inherited: 0, kept: 0, listed: 0 };
 
 function startHunter(...args: (string | number)[]): Promise<Child> {
@@ -30,7 +34,7 @@ test('no thread and no child of a target gets a descriptor of the tool', {
 }, async () => {
   await using target = await startHunter();
   for (let count = 0; count < DUMPS; count++) {
-    using _core = await dumpLive(target.pid);
+    using _core = await dumpLive(target.pid, {}, HUNTS);
   }
   const { looks, born, ...prey } = await target.quit<Hunt>();
   assert.ok(
@@ -47,7 +51,7 @@ test('nor where they must be made in its own table', {
   using _limit = limitTasks(target.pid);
   await using _target = target;
   {
-    using _core = await dumpLive(target.pid);
+    using _core = await dumpLive(target.pid, {}, HUNTS);
   }
   const { looks, born: _born, ...prey } = await target.quit<Hunt>();
   assert.ok(looks > 1000);

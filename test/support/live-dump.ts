@@ -26,11 +26,19 @@ export async function dumpLive(
   options: DumpOptions = {},
   own: readonly RegExp[] = OWN_CHANGES,
 ): Promise<LiveDump> {
+  using resources = new DisposableStack();
+  const dumped = await watched(pid, own, async () => resources.use(await dumpUnwatched(pid, options)));
+  resources.move();
+  return dumped;
+}
+
+/** The same of a process that may end meanwhile. */
+export async function dumpUnwatched(pid: number, options: DumpOptions = {}): Promise<LiveDump> {
   const folder = mkdtempSync(join(tmpdir(), 'livecore-dump-'));
   const remove = (): void => rmSync(folder, { recursive: true, force: true });
   const file = join(folder, `core.${pid}`);
   try {
-    const summary = await watched(pid, own, () => dump(pid, { ...PATIENT, output: file, ...options }));
+    const summary = await dump(pid, { ...PATIENT, output: file, ...options });
     return { file, summary, [Symbol.dispose]: remove };
   } catch (error) {
     remove();

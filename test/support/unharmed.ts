@@ -15,7 +15,12 @@ export const OWN_CHANGES: readonly RegExp[] = [
 ];
 
 /** What one changes that makes and ends threads, or moves memory about. */
-export const BREEDS: readonly RegExp[] = [...OWN_CHANGES, /^thread /, /^map /, /^FDSize: /];
+export const BREEDS: readonly RegExp[] = [
+  ...OWN_CHANGES,
+  /^thread /,
+  /^map /,
+  /^(FDSize|LazyFree|AnonHugePages|Locked): /,
+];
 
 /** Waits until it holds; fails after 20 seconds, or as many as are given. */
 export async function until(

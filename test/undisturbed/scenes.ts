@@ -2,8 +2,9 @@
  * What a dump could disturb, and who would notice: a target each, that judges itself. `npm run undisturbed` dumps each as
  * often as wanted; the test does so a few times.
  */
+import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { LivecoreError } from '../../src/index.ts';
+import { Core, LivecoreError } from '../../src/index.ts';
 import { detach, interrupt, seize, WaitStatus } from '../../src/linux/ptrace.ts';
 import { dumpLive, type LiveDump } from '../support/live-dump.ts';
 import { stopped } from '../support/segments.ts';
@@ -129,11 +130,23 @@ export async function disturb(scene: Scene, dumps: number, each?: (dump: number)
     // A failure is awaited below.
     dumped.catch(() => {});
     while (scene.meanwhile !== undefined && !over) await scene.meanwhile(target);
-    using _dump = await dumped;
+    using core = await dumped;
+    await assertTold(core, target.pid);
     await scene.between?.(target, dump);
     each?.(dump);
   }
   return (await target.end()).filter((line) => !scene.noticed?.test(line));
+}
+
+/** A core is whole, or says that it is not: stacks of threads that ended before they were copied are lost. */
+async function assertTold({ file, summary }: LiveDump, pid: number): Promise<void> {
+  await using core = await Core.open(file);
+  const { lost, unreliable } = summary.blocks;
+  assert.equal(core.livecore!.complete, lost + unreliable === 0);
+  for await (const { tid } of core.threads()) {
+    assert.equal(tid, pid, 'the first thread comes first');
+    break;
+  }
 }
 
 /** On a busy machine a target of many threads may not stop in time: nothing was done to it then, and it is tried again. */
