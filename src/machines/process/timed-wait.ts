@@ -21,8 +21,8 @@ export interface TimedWait {
   readonly tid: number;
   readonly call: number;
   readonly args: readonly bigint[];
-  /** since when it waits, CLOCK_MONOTONIC; may be late, never early */
-  readonly sinceNs: number;
+  /** when it began, by the clock of the CPU that it began on */
+  readonly began: { readonly cpu: number; readonly ns: number };
   /** how often the thread had gone to sleep by then, this time included: another wait has another number */
   readonly sleeps: number;
 }
@@ -50,27 +50,23 @@ export class SleepClock {
     this.#measure(getAffinity());
   }
 
+  /** The wait in a call that may have a timeout that a thread sleeps in, if it does. It does not notice. Takes 60 us. */
+  observe(tid: number): TimedWait | undefined {
+    const wait = observeOne(tid);
+    return wait !== undefined && this.#offsets.has(wait.began.cpu) ? wait : undefined;
+  }
+
+  /** Since when it waits, CLOCK_MONOTONIC; too early where the host has taken time since the clock was measured. */
+  sinceNs({ began }: TimedWait): number {
+    return began.ns + (this.#offsets.get(began.cpu) ?? Number.POSITIVE_INFINITY);
+  }
+
   /**
-   * The waits in calls with a timeout that these threads sleep in, by thread. They do not notice.
-   *
-   * Takes 60 us for each thread, and for each CPU on which one went to sleep.
+   * Measures the clocks of some CPUs again. Whoever runs there is interrupted, and we come from there with cold caches: not
+   * before a hold.
    */
-  observe(tids: Iterable<number>): Map<number, TimedWait> {
-    const waits = new Map<number, TimedWait>();
-    const cpus = new Map<number, number>();
-    for (const tid of tids) {
-      const wait = observeOne(tid);
-      if (wait === undefined || !this.#offsets.has(wait.cpu)) continue;
-      waits.set(tid, wait);
-      cpus.set(tid, wait.cpu);
-    }
-    this.#measure([...new Set(cpus.values())]);
-    for (const [tid, wait] of waits) {
-      const offset = this.#offsets.get(cpus.get(tid)!);
-      if (offset === undefined) waits.delete(tid);
-      else waits.set(tid, { ...wait, sinceNs: wait.sinceNs + offset });
-    }
-    return waits;
+  measure(cpus: ReadonlySet<number>): void {
+    this.#measure([...cpus].filter((cpu) => this.#offsets.has(cpu)));
   }
 
   #measure(cpus: readonly number[]): void {
@@ -100,15 +96,14 @@ function offsetHere(): number {
   return monotonicNs() - lastRanNs;
 }
 
-/** A wait whose beginning is told by the clock of a CPU. */
-function observeOne(tid: number): (TimedWait & { readonly cpu: number }) | undefined {
+function observeOne(tid: number): TimedWait | undefined {
   try {
     const [name, ...words] = readProcText(`/proc/${tid}/syscall`).split(' ');
     const call = Number(name);
     if (timeoutOf(call) === undefined) return undefined;
     const args = words.slice(0, ARGUMENTS).map(BigInt);
     const { lastRanNs, sleeps } = sleptOf(tid);
-    return { tid, call, args, sinceNs: lastRanNs, sleeps, cpu: cpuOf(tid) };
+    return { tid, call, args, began: { cpu: cpuOf(tid), ns: lastRanNs }, sleeps };
   } catch {
     return undefined;
   }
@@ -126,13 +121,14 @@ export function isCallOf(registers: Memory, wait: TimedWait): boolean {
 /**
  * Shortens a wait that is about to start again to the time that remains of it, where a register has its timeout.
  *
+ * @param sinceNs since when it waits
  * @returns false where none has
  */
-export function shortenWait(registers: Memory, wait: TimedWait): boolean {
+export function shortenWait(registers: Memory, wait: TimedWait, sinceNs: number): boolean {
   if (wait.call !== SYS_epoll_wait && wait.call !== SYS_epoll_pwait) return false;
   const timeoutMs = registers.view.getInt32(userRegs.at.r10, true);
   if (timeoutMs <= 0) return true;
-  const leftMs = Math.ceil((wait.sinceNs - monotonicNs()) / NS_PER_MS) + timeoutMs;
+  const leftMs = Math.ceil((sinceNs - monotonicNs()) / NS_PER_MS) + timeoutMs;
   registers.view.setBigInt64(userRegs.at.r10, BigInt(Math.min(timeoutMs, Math.max(0, leftMs))), true);
   return true;
 }

@@ -61,11 +61,13 @@ export class WaitKeeper implements Disposable {
 
   /** The timed waits that threads sleep in, by thread, before they are stopped. */
   observe(tids: Iterable<number>): Map<number, TimedWait> {
-    const waits = this.#clock.observe(tids);
-    for (const [tid, wait] of waits) {
+    const waits = new Map<number, TimedWait>();
+    for (const tid of tids) {
+      const wait = this.#clock.observe(tid);
+      if (wait === undefined) continue;
       const kept = this.#kept.get(tid) ?? this.#restarted.find((one) => one.tid === tid);
-      if (kept !== undefined && kept.sleeps === wait.sleeps)
-        waits.set(tid, { ...wait, sinceNs: kept.sinceNs });
+      // It is in the same wait still that a stop of ours has interrupted.
+      waits.set(tid, kept?.sleeps === wait.sleeps ? { ...wait, began: kept.began } : wait);
     }
     return waits;
   }
@@ -81,7 +83,7 @@ export class WaitKeeper implements Disposable {
   restart(registers: Memory, wait: TimedWait | undefined, sleeps?: number): boolean {
     const isSame = wait !== undefined && isCallOf(registers, wait);
     if (!restartInterruptedCall(registers)) return false;
-    if (isSame && !shortenWait(registers, wait)) {
+    if (isSame && !shortenWait(registers, wait, this.#clock.sinceNs(wait))) {
       this.#restarted.push({ ...wait, sleeps: sleeps ?? wait.sleeps + SLEEPS_OF_A_STOP });
       this.#nextNs = 0;
     }
@@ -129,13 +131,24 @@ export class WaitKeeper implements Disposable {
 
   /** Reads the timeouts of what was started again. Not in a hold. */
   #learn(): void {
+    if (this.#restarted.length === 0) return;
+    const timeouts = new Map<TimedWait, number>();
     for (const wait of this.#restarted) {
-      const { in: place, at, result } = timeoutOf(wait.call)!;
-      const timeoutNs = place === 'socket' ? socketTimeout(wait, at) : this.#timespec(wait, place, at);
-      if (timeoutNs === undefined) this.#kept.delete(wait.tid);
-      else this.#kept.set(wait.tid, { ...wait, result, deadlineNs: wait.sinceNs + timeoutNs });
+      this.#kept.delete(wait.tid);
+      const timeoutNs = this.#timeout(wait);
+      if (timeoutNs !== undefined) timeouts.set(wait, timeoutNs);
     }
     this.#restarted = [];
+    this.#clock.measure(new Set([...timeouts.keys()].map(({ began }) => began.cpu)));
+    for (const [wait, timeoutNs] of timeouts) {
+      const { result } = timeoutOf(wait.call)!;
+      this.#kept.set(wait.tid, { ...wait, result, deadlineNs: this.#clock.sinceNs(wait) + timeoutNs });
+    }
+  }
+
+  #timeout(wait: TimedWait): number | undefined {
+    const { in: place, at } = timeoutOf(wait.call)!;
+    return place === 'socket' ? socketTimeout(wait, at) : this.#timespec(wait, place, at);
   }
 
   #timespec(wait: TimedWait, place: string, at: number): number | undefined {
