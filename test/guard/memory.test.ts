@@ -1,58 +1,15 @@
 /** The tool alone has so little memory that it is swapped, or waits for memory for ever. */
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { MemoryGroup, memoryRoot, noMemoryGroup } from '../support/memory-group.ts';
 import { until } from '../support/unharmed.ts';
 import { Guarded, isStopped, noGuardTest } from './guarded.ts';
 
 const MIB = 2 ** 20;
-
-/** Where a group with a limit of memory can be made, by the version of control groups. */
-function memoryRoot(version: 1 | 2): string | undefined {
-  for (const line of readFileSync('/proc/self/mounts', 'utf8').split('\n')) {
-    const [, path, type, options] = line.split(' ');
-    if (version === 1 && type === 'cgroup' && options?.split(',').includes('memory')) return path;
-    if (version === 2 && type === 'cgroup2' && /\bmemory\b/.test(controllersBelow(path!))) return path;
-  }
-  return undefined;
-}
-
-function controllersBelow(path: string): string {
-  return readFileSync(join(path, 'cgroup.subtree_control'), 'utf8');
-}
-
-/** A control group of its own for processes that have little memory. */
-class MemoryGroup implements Disposable {
-  readonly folder: string;
-  readonly #limit: string;
-
-  constructor(name: string) {
-    const [first, second] = [memoryRoot(1), memoryRoot(2)];
-    this.folder = join((first ?? second)!, `livecore-test-${process.pid}-${name}`);
-    this.#limit = first === undefined ? 'memory.max' : 'memory.limit_in_bytes';
-    mkdirSync(this.folder);
-  }
-
-  add(...pids: number[]): void {
-    for (const pid of pids) writeFileSync(join(this.folder, 'cgroup.procs'), String(pid));
-  }
-
-  limit(bytes: number): void {
-    writeFileSync(join(this.folder, this.#limit), String(bytes));
-  }
-
-  /** Who finds no memory waits for it from now on, and is not killed (v1). */
-  waitForMemory(): void {
-    writeFileSync(join(this.folder, 'memory.oom_control'), '1');
-  }
-
-  [Symbol.dispose](): void {
-    rmdirSync(this.folder);
-  }
-}
 
 /** A file to swap to, as long as it is held. */
 class Swap implements Disposable {
@@ -78,9 +35,8 @@ class Swap implements Disposable {
 }
 
 function noSwap(): string | false {
-  if (process.getuid!() !== 0) return 'needs root';
-  if (memoryRoot(1) === undefined && memoryRoot(2) === undefined)
-    return 'no control group hierarchy with the memory controller is mounted';
+  const reason = noMemoryGroup();
+  if (reason !== false) return reason;
   try {
     using _swap = new Swap();
     return false;

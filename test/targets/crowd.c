@@ -3,6 +3,7 @@
  * one on its stack.
  *
  *   --mappings M (pairs of one that can be written and one that can only be read, so that no two are joined)
+ *   --full 1 (as many single pages more as the limit of mappings allows)
  *   --threads T (with stacks of 32 KiB, two mappings each)
  * report: {mappings, threads, wrong}. SIGUSR1 ends the last thread, whoever else is stopped.
  */
@@ -50,7 +51,7 @@ static void report(void) {
 
 int main(int argc, char **argv) {
   (void)argc;
-  only_options(argv, "--mappings --threads");
+  only_options(argv, "--mappings --threads --full");
   mappings = number(argv, "mappings", 0) / 2;
   threads = number(argv, "threads", 0);
   if (mappings) {
@@ -74,6 +75,11 @@ int main(int argc, char **argv) {
   for (uint64_t thread = 0; thread < threads; thread++)
     if (pthread_create(&handles[thread], &attributes, sleep_on, (void *)thread)) die("pthread_create of %lu", thread);
   while (__atomic_load_n(&ready, __ATOMIC_ACQUIRE) < threads) usleep(1000);
+  while (number(argv, "full", 0)) {
+    /* every second page of a reservation, so that no two are joined */
+    char *pair = mmap(NULL, 2 * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (pair == MAP_FAILED || mprotect(pair, PAGE, PROT_READ | PROT_WRITE)) break;
+  }
   printf("READY {\"pid\":%d,\"memory\":%lu,\"lastTid\":%d}\n", getpid(), (uint64_t)memory, threads ? ids[threads - 1] : 0);
   fflush(stdout);
   for (char line[64]; next_command(line, sizeof line) && strcmp(line, "quit");) report();

@@ -5,7 +5,7 @@ import { noLiveDump } from '../support/live-dump.ts';
 import { targetSkip } from '../support/targets.ts';
 import { disturb, SCENES } from './scenes.ts';
 
-const DUMPS = 4;
+const DUMPS = 2;
 
 suite('undisturbed by a dump', { skip: noLiveDump }, () => {
   for (const scene of SCENES)

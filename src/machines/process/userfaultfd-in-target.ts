@@ -77,6 +77,15 @@ function refuseSharedDescriptors(pid: number): void {
   );
 }
 
+/** A helper's own table has room: so it was to be made in that of the target. */
+function full(tid: number): LivecoreError {
+  return new LivecoreError(
+    'UNSUPPORTED_TARGET',
+    `attach by thread ${tid}: its process is at its limit of threads, and at that of descriptors`,
+    { tid, cure: 'raise one of them by two (pids.max, RLIMIT_NPROC, or RLIMIT_NOFILE by prlimit)' },
+  );
+}
+
 /** Descriptors in the table of a carrier, which are closed with their scope. */
 class Inside implements Disposable {
   readonly #carrier: Carrier;
@@ -122,6 +131,7 @@ function makeTwo(
     made = make();
   }
   const take = (fd: number): Userfaultfd => {
+    if (fd === -ERRNO.EMFILE) throw full(tid);
     inside.add(checkInjected(fd, 'userfaultfd', tid));
     const ours = takeDescriptor(pidfd, fd);
     return building.use(
