@@ -1,7 +1,8 @@
 /**
  * `npm run faults`: dumps with a fault at every point of `src/linux` that a dump reaches, for each of its callers: every
  * error that it can give, once and for good, half of the bytes, a hang, SIGKILL before and after the call. Then SIGKILLs
- * at random calls, as many as wanted. A target must never notice, and a core that is passed as whole must be.
+ * at random calls (`--kills N`), or at random moments (`--moments N`), as many as wanted. A target must never notice, and a
+ * core that is passed as whole must be.
  */
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -9,6 +10,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { Random } from '../conformance/random.ts';
 import { ERRORS } from './errors.ts';
+import { killAtRandomMoments } from './moments.ts';
 import { findPoints, LENGTH_AT } from './points.ts';
 import { SCENES, type Scene, Victims } from './trial.ts';
 
@@ -81,12 +83,19 @@ async function main(): Promise<void> {
       only: { type: 'string' },
       what: { type: 'string' },
       kills: { type: 'string', default: '0' },
+      moments: { type: 'string', default: '0' },
       seed: { type: 'string', default: '1' },
       every: { type: 'boolean', default: false },
       verbose: { type: 'boolean', default: false },
     },
   });
   const say = (line: string): void => void process.stdout.write(`${line}\n`);
+  const moments = Number(values.moments);
+  if (moments > 0) {
+    const finished = await killAtRandomMoments(moments, Number(values.seed));
+    say(`killed at ${moments} random moments, ${finished} after the end of the dump: nothing harmed`);
+    return;
+  }
   await using victims = await Victims.start();
   const all = await reaches(victims);
   const points = new Set(all.map(({ point }) => point));

@@ -1,87 +1,17 @@
 /**
  * The tool is killed (SIGKILL) at random moments of a dump: the target goes on, untraced and unprotected, its results are
- * right, and no half file bears the final name.
+ * right, and no half file bears the final name. `npm run faults -- --moments N` does so more often.
  */
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { childrenOf } from '../../src/cli/interruption.ts';
-import { Random } from '../conformance/random.ts';
+import { killAtRandomMoments } from '../faults/moments.ts';
 import { noLiveDump } from '../support/live-dump.ts';
-import { startTarget, type Target } from '../support/targets.ts';
-import { assertLetGo, isRunning, OWN_CHANGES, until, wholeCoreOrNone } from '../support/unharmed.ts';
-import { differences, takeSnapshot } from '../support/watch.ts';
-import { startWriter } from '../support/writer.ts';
 
-const launcher = join(import.meta.dirname, '../../bin/livecore');
 const KILLS = 25;
-/** a dump of the writer takes about this long here, from the start of the process on */
-const DUMP_MS = 900;
-
-/** Who is killed: all that there is of the tool, or one of its two processes. */
-const VICTIMS = ['both', 'loop', 'parent'] as const;
-
-async function killDump(
-  pid: number,
-  file: string,
-  atMs: number,
-  victim: (typeof VICTIMS)[number],
-): Promise<void> {
-  const dump = spawn(launcher, ['dump', String(pid), '-o', file, '--max-stall', '5s', '--quiet', '--force'], {
-    stdio: 'ignore',
-  });
-  const ended = once(dump, 'exit');
-  await sleep(atMs);
-  const loops = childrenOf(dump.pid!);
-  // The parent first, or it would end the loop in its own way.
-  if (victim !== 'loop') dump.kill('SIGKILL');
-  if (victim !== 'parent') for (const loop of loops) kill(loop);
-  await ended;
-  await until(() => loops.every((loop) => !isRunning(loop)), 'the loop ends');
-}
-
-function kill(pid: number): void {
-  try {
-    process.kill(pid, 'SIGKILL');
-  } catch {
-    // it has ended by itself
-  }
-}
-
-async function assertNothingLeft(pid: number, folder: string, file: string): Promise<boolean> {
-  await assertLetGo(pid);
-  const finished = await wholeCoreOrNone(file);
-  for (const name of readdirSync(folder)) rmSync(join(folder, name));
-  return finished;
-}
+const SEED = 20;
 
 test(`killed ${KILLS} times, the target goes on`, { skip: noLiveDump }, async (context) => {
-  const random = new Random(20);
-  const folder = mkdtempSync(join(tmpdir(), 'livecore-killed-'));
-  const file = join(folder, 'core');
-  await using writer = await startWriter({ mib: 192, threads: 2, rate: 50_000, pace: 'sleep' });
-  // One thread: with both CPUs of a small machine busy, a new session of its own can wait for one longer than we do (autogroup).
-  await using compute: Target = await startTarget('compute', { args: ['--threads', 1] });
-  const before = new Map([writer.pid, compute.pid].map((pid) => [pid, takeSnapshot(pid)]));
-  let finished = 0;
-  try {
-    for (let kills = 0; kills < KILLS; kills++) {
-      const { pid } = kills % 3 === 2 ? compute : writer;
-      await killDump(pid, file, 60 + random.below(DUMP_MS), random.pick(VICTIMS));
-      if (await assertNothingLeft(pid, folder, file)) finished++;
-      await writer.advance(2000);
-      assert.deepEqual(differences(before.get(pid)!, takeSnapshot(pid), { lines: OWN_CHANGES }), []);
-    }
-    context.diagnostic(`${finished} of ${KILLS} dumps had come to their end before`);
-    assert.ok(finished < KILLS, 'no dump was killed');
-    assert.equal((await writer.check()).wrong, 0);
-    assert.deepEqual(await compute.end(), []);
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
+  const finished = await killAtRandomMoments(KILLS, SEED);
+  context.diagnostic(`${finished} of ${KILLS} dumps had come to their end before`);
+  assert.ok(finished < KILLS, 'no dump was killed');
 });
