@@ -1,7 +1,8 @@
 /** `npm run bench`: measures, prints the table, and after a full run writes docs/performance.md and .svg. */
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, release, tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
+import { writeBlock } from '../scripts/made-block.ts';
 import { measureScenario, type ScenarioResult } from './measure.ts';
 import { type BenchOptions, parseOptions, USAGE } from './options.ts';
 import { describeReferenceMachine, measureReferenceMachine } from './reference-machine.ts';
@@ -9,9 +10,6 @@ import { selectScenarios } from './scenarios.ts';
 import { plotOf, summaryOf, tableOf } from './table.ts';
 import { stopTools } from './tools.ts';
 
-const BEGIN = '<!-- made by npm run bench -->';
-const README_BEGIN = '<!-- figures: made by npm run bench -->';
-const END = '<!-- end -->';
 const SUMMARY_NOTE = `A target that writes 200,000 random words a second, on ${cpus().length} CPUs: medians of
 \`npm run bench\`. [docs/performance.md](docs/performance.md) has all of them, the machine, and what bounds each.`;
 const ROOT = new URL('../', import.meta.url);
@@ -45,18 +43,13 @@ function machine(): string {
 }
 
 function publish(results: readonly ScenarioResult[], reference: string): void {
-  replaceBlock('docs/performance.md', BEGIN, `${machine()}\n\n${tableOf(results)}\n\n${reference}`);
-  replaceBlock('README.md', README_BEGIN, `${summaryOf(results)}\n\n${SUMMARY_NOTE}`);
+  writeBlock(
+    'docs/performance.md',
+    'made by npm run bench',
+    `${machine()}\n\n${tableOf(results)}\n\n${reference}`,
+  );
+  writeBlock('README.md', 'figures: made by npm run bench', `${summaryOf(results)}\n\n${SUMMARY_NOTE}`);
   writeFileSync(new URL('docs/performance.svg', ROOT), plotOf(results));
-}
-
-/** Puts `text` between a document's marker and the end that follows it. */
-function replaceBlock(document: string, begin: string, text: string): void {
-  const file = new URL(document, ROOT);
-  const [before, rest] = readFileSync(file, 'utf8').split(begin);
-  const end = rest?.indexOf(END) ?? -1;
-  if (rest === undefined || end < 0) throw new Error(`${file.pathname} has lost its markers`);
-  writeFileSync(file, `${before}${begin}\n${text}\n${rest.slice(end)}`);
 }
 
 try {

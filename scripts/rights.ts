@@ -3,6 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { CAP_KILL, CAP_SYS_ADMIN, CAP_SYS_PTRACE } from '../src/linux/abi.ts';
 import { type CallerFacts, judgeRights, type TargetFacts } from '../src/machines/process/rights.ts';
+import { withBlock } from './made-block.ts';
 
 const ALL = (1n << 41n) - 1n;
 const set = (...capabilities: number[]): bigint =>
@@ -98,7 +99,7 @@ const targets: Readonly<Record<string, (caller: CallerFacts) => TargetFacts>> = 
 
 const file = join(import.meta.dirname, '../docs/rights.md');
 const text = readFileSync(file, 'utf8');
-const made = text.replace(/(<!-- made by scripts\/rights.ts -->\n)[\s\S]*?(<!-- end -->)/, `$1${table()}$2`);
+const made = withBlock(text, 'made by scripts/rights.ts', table());
 
 if (!process.argv.includes('--check')) writeFileSync(file, made);
 else if (made !== text) {
@@ -112,7 +113,7 @@ function table(): string {
     const cells = Object.values(callers).map((caller) => cell(caller, target(caller)));
     return `| ${name} | ${cells.join(' | ')} |`;
   });
-  return [header, `|---${'|---'.repeat(Object.keys(callers).length)}|`, ...rows, ''].join('\n');
+  return [header, `|---${'|---'.repeat(Object.keys(callers).length)}|`, ...rows].join('\n');
 }
 
 /** yes, or the first thing that is missing. */

@@ -1,13 +1,13 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { withBlock } from '../made-block.ts';
 import { ROWS, symbolOf } from './rows.ts';
 
 const root = join(import.meta.dirname, '../..');
-const BETWEEN = /(<!-- made by scripts\/seed.ts -->\n)[\s\S]*?(<!-- end -->)/;
 
 /** docs/seed.md with the table as the rows have it. */
 export function withTable(document: string): string {
-  return document.replace(BETWEEN, (_, start: string, end: string) => `${start}${table()}${end}`);
+  return withBlock(document, 'made by scripts/seed.ts', table());
 }
 
 function table(): string {
@@ -19,5 +19,5 @@ function table(): string {
       `| ${[index + 1, place, statement, code, `\`${testFile.slice(testFile.lastIndexOf('/') + 1)}\`: ${test}`].join(' | ')} |`,
     );
   }
-  return `${lines.join('\n')}\n`;
+  return lines.join('\n');
 }

@@ -2,9 +2,8 @@
  * `npm run explore`: every order of events of the small machines, for every legal combination of variants; every
  * planted fault, with the shortest schedule that shows it; larger machines under random schedules.
  */
-import { readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { writeBlock } from '../../scripts/made-block.ts';
 import { groundOf, planOf, type Shape } from '../../src/machines/ultrasparc/shape.ts';
 import {
   describeVariants,
@@ -18,9 +17,7 @@ import { exploreRandomly } from './random.ts';
 import { FETCHES, LARGE, ODD, ODD_ALIAS, OWN_TSBS, SMALL, shorter, withEvent } from './scenarios.ts';
 import { loadSubject } from './subject.ts';
 
-const FAULTS_BEGIN = '<!-- made by npm run explore -- --faults --write -->';
-const COURSES_BEGIN = '<!-- made by npm run explore -- --write -->';
-const END = '<!-- end -->';
+const DOCUMENT = 'docs/method.md';
 
 /** A machine and how much of it is explored. */
 export interface Course {
@@ -194,14 +191,6 @@ function courseTable(explored: readonly Course[], totals: readonly Totals[]): st
   ];
 }
 
-/** A table goes where docs/method.md has it. */
-function writeTable(begin: string, table: readonly string[]): void {
-  const file = join(import.meta.dirname, '../../docs/method.md');
-  const [before, rest = ''] = readFileSync(file, 'utf8').split(begin);
-  const after = rest.slice(rest.indexOf(END));
-  writeFileSync(file, `${before}${begin}\n${table.join('\n')}\n${after}`);
-}
-
 async function main(): Promise<void> {
   const { values } = parseArgs({
     options: {
@@ -222,7 +211,7 @@ async function main(): Promise<void> {
     if (!/^\d+$/.test(values[name] ?? '0')) throw new Error(`--${name} wants a number, not ${values[name]}`);
   if (values.faults) {
     const { table, missed } = await faultTable();
-    if (values.write) writeTable(FAULTS_BEGIN, table);
+    if (values.write) writeBlock(DOCUMENT, 'made by npm run explore -- --faults --write', table.join('\n'));
     else for (const line of table) say(line);
     if (missed.length > 0) say(`not as expected: ${missed.join(', ')}`);
     process.exitCode = missed.length > 0 ? 1 : 0;
@@ -252,7 +241,8 @@ async function main(): Promise<void> {
   if (Number(values.jobs) > 1 && !values.quick)
     totals.push(...(await exploreInProcesses(import.meta.filename, Number(values.jobs), chosen, say)));
   else for (const course of chosen) totals.push(await exploreCourse(course, say));
-  if (values.write) writeTable(COURSES_BEGIN, courseTable(chosen, totals));
+  if (values.write)
+    writeBlock(DOCUMENT, 'made by npm run explore -- --write', courseTable(chosen, totals).join('\n'));
   const violations = totals.reduce((sum, one) => sum + one.violations, 0);
   const seed = Math.floor(Math.random() * 2 ** 31);
   const found = values.only === undefined ? exploreRandomly(Number(values.runs), seed) : undefined;
