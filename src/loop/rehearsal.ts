@@ -20,8 +20,8 @@ const STARTED_BYTES = 1024 * 1024;
 const WRITES_ENOUGH = 4;
 const NAP_NS = 100_000;
 const PATIENCE_NAPS = 200;
-/** what the process may take of a CPU, some hundred times what it needs */
-const CPU_SECONDS = 5;
+/** what the process may take of a CPU, ten times what it needs */
+const CPU_SECONDS = 1;
 
 /**
  * Dumps a small process of our own, in full and to the file of the core itself, which is empty afterwards, so that no code runs for the first time while

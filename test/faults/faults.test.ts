@@ -43,7 +43,7 @@ test('killed in its rehearsal, the process of that ends by a limit that nothing 
   const { reached } = await victims.try(SCENES[0]!, 'ptrace.request.ptrace@#step:kill:1');
   const left = [...actors()].filter(([pid]) => !before.has(pid));
   for (const [pid] of left) process.kill(pid, 'SIGKILL');
-  assert.deepEqual([reached, left.map(([, limit]) => limit)], [true, ['5']]);
+  assert.deepEqual([reached, left.map(([, limit]) => limit)], [true, ['1']]);
 });
 
 /** Between the first change of a thread's state and the last that puts it back. */
