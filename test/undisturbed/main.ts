@@ -18,14 +18,22 @@ for (const scene of SCENES.filter(({ name }) => name.includes(values.only))) {
     continue;
   }
   const dumps = Number(values.dumps ?? scene.dumps);
-  let done = 0;
+  const pauses: number[] = [];
+  const remarks: string[] = [];
   let complaints: string[];
   try {
-    complaints = await disturb(scene, dumps, () => done++);
+    complaints = await disturb(scene, dumps, {
+      each: (pauseMs) => pauses.push(pauseMs),
+      remark: (text) => remarks.push(text),
+    });
   } catch (error) {
     complaints = [error instanceof Error ? error.message : String(error)];
   }
-  say(`${scene.name}: ${done} of ${dumps} dumps, ${complaints.length === 0 ? 'undisturbed' : 'DISTURBED'}`);
+  const verdict = complaints.length === 0 ? 'undisturbed' : 'DISTURBED';
+  say(
+    `${scene.name}: ${pauses.length} of ${dumps} dumps, ${verdict}; longest pause ${Math.max(0, ...pauses).toFixed(1)} ms`,
+  );
+  for (const remark of remarks) say(`  ${remark}`);
   for (const complaint of complaints) say(`  ${complaint}`);
   if (complaints.length > 0) harmed++;
 }

@@ -20,6 +20,8 @@ export interface Scene {
   readonly own: readonly RegExp[];
   /** what it notices of what else is done to it, not of dumps */
   readonly noticed?: RegExp;
+  /** what its report says besides, for a person */
+  readonly remark?: (report: unknown) => string;
   /** how often it is dumped by the command */
   readonly dumps: number;
   /** what is done to it between two dumps */
@@ -43,6 +45,14 @@ const WAITS: readonly RegExp[] = [
 /** Signals that wait, and masks of those whose handlers run. */
 const SIGNALLED: readonly RegExp[] = [...OWN_CHANGES, /Pnd: /, / SigBlk: /];
 
+/** The waits that ended last after their time, and by how much; the thread's own stops are in it. */
+function latest(report: unknown): string {
+  const kinds = report as readonly { name: string; latestNs: number; rounds: number }[];
+  const late = kinds.toSorted((left, right) => right.latestNs - left.latestNs).slice(0, 5);
+  const rounds = kinds.reduce((sum, kind) => sum + kind.rounds, 0);
+  return `${rounds} waits; the latest: ${late.map(({ name, latestNs }) => `${name} ${(latestNs / 1e6).toFixed(1)} ms`).join(', ')}`;
+}
+
 /** SIGSTOP and SIGCONT, as a user does with a job. */
 async function stopAndGo({ pid, child }: Target): Promise<void> {
   child.kill('SIGSTOP');
@@ -64,6 +74,7 @@ export const SCENES: readonly Scene[] = [
     target: 'idle',
     args: ['--timeout-ms', 700],
     own: WAITS,
+    remark: latest,
     dumps: 100,
   },
   {
@@ -72,6 +83,7 @@ export const SCENES: readonly Scene[] = [
     musl: true,
     args: ['--timeout-ms', 700],
     own: WAITS,
+    remark: latest,
     dumps: 100,
   },
   { name: 'threads', target: 'threads', args: ['--rate', 850], own: BREEDS, dumps: 200 },
@@ -118,7 +130,11 @@ export const SCENES: readonly Scene[] = [
  *
  * @returns what disturbed the target, in its own words; empty is what is wanted
  */
-export async function disturb(scene: Scene, dumps: number, each?: (dump: number) => void): Promise<string[]> {
+export async function disturb(
+  scene: Scene,
+  dumps: number,
+  { each, remark }: { each?: (pauseMs: number) => void; remark?: (text: string) => void } = {},
+): Promise<string[]> {
   await using target = await startTarget(scene.target, {
     args: scene.args,
     ...(scene.musl && { musl: true }),
@@ -133,8 +149,9 @@ export async function disturb(scene: Scene, dumps: number, each?: (dump: number)
     using core = await dumped;
     await assertTold(core, target.pid);
     await scene.between?.(target, dump);
-    each?.(dump);
+    each?.(core.summary.pauseMs);
   }
+  if (scene.remark !== undefined) remark?.(scene.remark(await target.report()));
   return (await target.end()).filter((line) => !scene.noticed?.test(line));
 }
 
