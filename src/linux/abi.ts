@@ -306,8 +306,6 @@ export const IORING_OFF_SQES = 0x10000000;
 export const IORING_SETUP_SINGLE_ISSUER = 0x1000;
 export const IORING_SETUP_DEFER_TASKRUN = 0x2000;
 export const IORING_ENTER_GETEVENTS = 1;
-export const IORING_ENTER_EXT_ARG = 8;
-export const IORING_ENTER_ABS_TIMER = 32;
 export const IORING_OP_READV = 1;
 export const IORING_OP_WRITEV = 2;
 
@@ -317,8 +315,6 @@ export const SOCK_STREAM = 1;
 export const SOCK_SEQPACKET = 5;
 export const SOCK_CLOEXEC = 0o2000000;
 export const SOL_SOCKET = 1;
-export const SO_RCVTIMEO = 20;
-export const SO_SNDTIMEO = 21;
 export const SCM_RIGHTS = 1;
 export const MSG_DONTWAIT = 0x40;
 export const MSG_CTRUNC = 0x8;

@@ -264,14 +264,6 @@ export const ioUringCqe: Struct<typeof ioUringCqeFields> = struct(
   ioUringCqeFields,
 );
 
-const ioUringGetEventsArgFields = { sigmask: 'u64', sigmask_sz: 'u32', pad: 'u32', ts: 'u64' } as const;
-/** linux/io_uring.h: what IORING_ENTER_EXT_ARG points to (5.11; `pad` is `min_wait_usec` since 6.12) */
-export const ioUringGetEventsArg: Struct<typeof ioUringGetEventsArgFields> = struct(
-  'struct io_uring_getevents_arg',
-  24,
-  ioUringGetEventsArgFields,
-);
-
 const timespecFields = { tv_sec: 'i64', tv_nsec: 'i64' } as const;
 /** time.h */
 export const timespec: Struct<typeof timespecFields> = struct('struct timespec', 16, timespecFields);

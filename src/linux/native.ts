@@ -70,7 +70,6 @@ const PROTOTYPES = {
   // sockets
   socketpair: 'int socketpair(int domain, int type, int protocol, uintptr_t fds)',
   sendmsg: 'int64_t sendmsg(int fd, uintptr_t message, int flags)',
-  getsockopt: 'int getsockopt(int fd, int level, int name, uintptr_t value, uintptr_t length)',
   recvmsg: 'int64_t recvmsg(int fd, uintptr_t message, int flags)',
   // everything that glibc 2.36 has no function for
   syscall:

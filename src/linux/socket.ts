@@ -23,7 +23,6 @@ const CONTROL_AT = DATA_AT + 8;
 const DESCRIPTOR_AT = CONTROL_AT + cmsghdr.sizeBytes;
 /** CMSG_LEN(sizeof(int)) */
 const CONTROL_BYTES = cmsghdr.sizeBytes + 4;
-const TIMEVAL_BYTES = 16;
 /** CMSG_SPACE(sizeof(int)) */
 const CONTROL_SPACE = cmsghdr.sizeBytes + 8;
 
@@ -48,20 +47,6 @@ export function socketPair(type: number): [number, number] {
   const result = libc.socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, words.address);
   check(result < 0 ? -errno() : 0, 'make a socket pair', 'socketpair');
   return [words.int32[0]!, words.int32[1]!];
-}
-
-/**
- * How long a call on a socket waits (socket(7), SO_RCVTIMEO).
- *
- * @param option SO_RCVTIMEO or SO_SNDTIMEO
- * @returns nanoseconds, 0 for no limit, or a negative errno: -ENOTSOCK
- */
-export function socketTimeoutNs(socket: number, option: number): number {
-  const words = message();
-  // struct timeval, and behind it the length of that
-  words.int32[TIMEVAL_BYTES >>> 2] = TIMEVAL_BYTES;
-  const result = libc.getsockopt(socket, SOL_SOCKET, option, words.address, words.address + TIMEVAL_BYTES);
-  return result < 0 ? -errno() : words.word(0) * 1_000_000_000 + words.word(8) * 1000;
 }
 
 /** Sends descriptor `fd` with one byte of data. Never waits: -EAGAIN when the socket is full. Returns 0. */

@@ -35,8 +35,6 @@ export interface CaptureOptions {
 }
 
 const TICK_NS = 2_000_000;
-/** after the copy: for waits of the target that end as soon as this, and would end late without us */
-const WAITS_NS = 1_000_000_000;
 
 /** One live core file of one process, from attaching to the written file. */
 export class Capture implements Disposable {
@@ -98,7 +96,6 @@ export class Capture implements Disposable {
     this.#loop();
     this.courseNs.finish = monotonicNs();
     this.#options.released?.();
-    this.machine.keepWaitsUntil(monotonicNs() + WAITS_NS);
     if (this.snapshot.failure !== undefined) throw this.snapshot.failure;
     this.machine.keepThreads();
     storage.finish();
@@ -120,9 +117,7 @@ export class Capture implements Disposable {
       const now = monotonicNs();
       if (this.courseNs.release === 0 && this.snapshot.phase === 'disarm') this.courseNs.release = now;
       // Not in the hold: it is short, and a tick takes up to 0.6 ms.
-      if (this.snapshot.phase === 'hold') continue;
-      this.machine.keepWaits();
-      if (now < next) continue;
+      if (now < next || this.snapshot.phase === 'hold') continue;
       next = now + tickNs;
       try {
         this.#options.tick?.(this);

@@ -30,7 +30,6 @@ export const ABSENT_CONSTANTS: Readonly<Record<string, Absent>> = {
   PAGE_IS_PFNZERO: { since: '6.7', checkedBy: pagemap },
   PAGE_IS_HUGE: { since: '6.7', checkedBy: pagemap },
   PAGE_IS_GUARD: { since: '6.15', checkedBy: pagemap },
-  IORING_ENTER_ABS_TIMER: { since: '6.12', checkedBy: 'src/machines/process/wait-keeper.test.ts' },
   PIDFD_THREAD: { since: '6.9', checkedBy: 'src/linux/pidfd.test.ts' },
   PTRACE_GET_SYSCALL_USER_DISPATCH_CONFIG: { since: '6.4', checkedBy: ptrace },
   ERESTARTSYS: { since: 'internal to the kernel', checkedBy: ptrace },

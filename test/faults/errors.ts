@@ -74,7 +74,6 @@ export const ERRORS: Readonly<Record<string, readonly ErrorName[]>> = {
   'session.getLimit.prlimit': ['EPERM', 'ESRCH'],
   'session.setSoftLimit.prlimit': ['EPERM', 'ESRCH'],
   'socket.socketPair.socketpair': ['EMFILE', 'ENOMEM'],
-  'socket.socketTimeoutNs.getsockopt': ['ENOTSOCK', 'EBADF'],
   'socket.sendDescriptor.sendmsg': ['EPIPE', 'ENOBUFS', 'EINTR', 'EAGAIN'],
   'socket.receiveDescriptor.recvmsg': ['EAGAIN', 'EINTR', 'ENOMEM'],
   'task-words.bpf.bpf': ['EPERM', 'ENOMEM', 'EINVAL', 'ENOSYS', 'EMFILE'],

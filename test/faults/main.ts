@@ -111,7 +111,8 @@ async function main(): Promise<void> {
   );
   const ends = new Map<string, number>();
   let [reached, bad, slowest] = [0, 0, 0];
-  for (const trial of wanted) {
+  for (const [index, trial] of wanted.entries()) {
+    if (index > 0 && index % 100 === 0) say(`${index} of ${wanted.length}: ${bad} as they must not`);
     const outcome = await victims.try(trial.reach.scene, trial.fault);
     for (const complaint of outcome.complaints)
       say(`${trial.fault} (${trial.reach.scene.name}): ${complaint}`);

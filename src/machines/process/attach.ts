@@ -37,8 +37,8 @@ import { readMappingDetails } from './smaps.ts';
 import { StoppedThread } from './stopped-thread.ts';
 import { taskIds } from './tasks.ts';
 import type { ThreadWords } from './thread-words.ts';
+import { SleepClock } from './timed-wait.ts';
 import { makeUserfaultfds } from './userfaultfd-in-target.ts';
-import { WaitKeeper } from './wait-keeper.ts';
 import { Witness } from './witness.ts';
 
 /** How to attach. */
@@ -87,7 +87,7 @@ export class Attachment implements Disposable {
   readonly sharers: readonly number[];
   /** the longest that a thread was stopped for an injection */
   attachNs = 0;
-  readonly waits: WaitKeeper;
+  readonly clock: SleepClock = new SleepClock();
   readonly #gadgets: Gadgets;
   /** threads that were asked to stop and have not: they sleep uninterruptibly, and stay traced until they are held */
   readonly strays: Set<number> = new Set();
@@ -115,7 +115,6 @@ export class Attachment implements Disposable {
       new AddressSpace(pid, this.pagemap, { filter: readCoredumpFilter(pid), all: options.all, details }),
     );
     this.space.refresh();
-    this.waits = building.use(new WaitKeeper((address, to, length) => this.#readOwn(address, to, length)));
     this.sharers = findSharers(pid);
     this.#gadgets = this.#findGadgets();
     // From here on something is done to the process: what was opened and read by its number must be its own.
@@ -172,11 +171,10 @@ export class Attachment implements Disposable {
 
   #injectInto<T>(tid: number, use: (injection: Injection) => T): T | undefined {
     const options = this.#options(tid);
-    this.waits.settle(this.strays);
     const begin = monotonicNs();
     this.#stopping(true);
     try {
-      const thread = StoppedThread.stop(this.pid, tid, options, this.strays, this.waits);
+      const thread = StoppedThread.stop(this.pid, tid, options, this.strays, this.clock);
       if (thread === undefined) return undefined;
       // The number of a thread that ended may have come to mean another's: nothing is done to that.
       if (!this.tasks.has(tid) || !this.#suits(thread)) {
@@ -213,11 +211,6 @@ export class Attachment implements Disposable {
     return rsp < control && control < stack.end;
   }
 
-  /** Reads private memory of the target, which no file system answers for. */
-  #readOwn(address: number, to: number, length: number): number {
-    return this.space.regionAt(address)?.handling === 'protected' ? this.memory.read(address, to, length) : 0;
-  }
-
   #makeUserfaultfds(injection: Injection): readonly [Userfaultfd, Userfaultfd] {
     const holdOthers = (): Disposable => this.#holdOthers(injection);
     return makeUserfaultfds(injection, this.process, { holdOthers, trusted: mayTraceAnybody(this.pid) });
@@ -229,7 +222,7 @@ export class Attachment implements Disposable {
     if (forecastNs > this.#pauseLimitNs) throw pauseTooLong(forecastNs, this.#pauseLimitNs);
     const spared = new Set([thread.tid, helperTid]);
     using building = new DisposableStack();
-    const hold = building.use(new Hold(this.pid, this.tasks, this.sharers, this.waits, this.strays, spared));
+    const hold = building.use(new Hold(this.pid, this.tasks, this.sharers, this.clock, this.strays, spared));
     for (let attempt = 0; attempt < HOLD_ATTEMPTS; attempt++) {
       hold.seize();
       hold.begin();

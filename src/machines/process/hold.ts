@@ -25,11 +25,10 @@ import {
   setRegisters,
   WaitStatus,
 } from '../../linux/ptrace.ts';
-import { isInterruptedCall } from './interrupted-calls.ts';
+import { isInterruptedCall, restartInterruptedCall } from './interrupted-calls.ts';
 import { RegisterStore } from './register-store.ts';
 import { canWrite, isOurs } from './tasks.ts';
-import type { TimedWait } from './timed-wait.ts';
-import type { WaitKeeper } from './wait-keeper.ts';
+import { type SleepClock, shortenWait, type TimedWait } from './timed-wait.ts';
 
 /** New threads stop as they are born, and are held with the rest; so are vfork's children, which share the memory. */
 const OPTIONS = PTRACE_O_TRACECLONE | PTRACE_O_TRACEVFORK | PTRACE_O_TRACEEXEC;
@@ -71,7 +70,7 @@ export class Hold implements Disposable {
   readonly #list: TaskList;
   readonly #traced: ReadonlySet<number>;
   readonly #spared: ReadonlySet<number>;
-  readonly #keeper: WaitKeeper;
+  readonly #clock: SleepClock;
   #waits: ReadonlyMap<number, TimedWait> = new Map();
   readonly #tasks = new Map<number, HeldTask>();
   readonly #status: WaitStatus = new WaitStatus();
@@ -87,13 +86,13 @@ export class Hold implements Disposable {
    * @param sharers tasks outside the thread group that share the memory
    * @param traced tasks that this thread traces already, and has asked to stop
    * @param spared tasks that are stopped already, by somebody else of us
-   * @param keeper has the calls that the stop interrupts end when they would have
+   * @param clock tells how long waits have lasted
    */
   constructor(
     pid: number,
     list: TaskList,
     sharers: readonly number[],
-    keeper: WaitKeeper,
+    clock: SleepClock,
     traced: ReadonlySet<number> = new Set(),
     spared: ReadonlySet<number> = new Set(),
   ) {
@@ -102,7 +101,7 @@ export class Hold implements Disposable {
     this.#sharers = sharers;
     this.#traced = traced;
     this.#spared = spared;
-    this.#keeper = keeper;
+    this.#clock = clock;
   }
 
   /** how many tasks there are */
@@ -182,7 +181,7 @@ export class Hold implements Disposable {
   }
 
   #observeWaits(): void {
-    this.#waits = this.#tasks.size <= OBSERVED_MAX ? this.#keeper.observe(this.#tasks.keys()) : new Map();
+    this.#waits = this.#tasks.size <= OBSERVED_MAX ? this.#clock.observe(this.#tasks.keys()) : new Map();
   }
 
   #seizeNew(): number {
@@ -318,7 +317,10 @@ export class Hold implements Disposable {
   #restartCall(tid: number): void {
     const registers = this.#registers;
     if (getRegisters(tid, registers.address) < 0) return;
-    if (this.#keeper.restart(registers, this.#waits.get(tid))) setRegisters(tid, registers.address);
+    if (!restartInterruptedCall(registers)) return;
+    const wait = this.#waits.get(tid);
+    if (wait !== undefined) shortenWait(registers, wait);
+    setRegisters(tid, registers.address);
   }
 }
 

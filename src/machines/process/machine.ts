@@ -81,9 +81,9 @@ export class ProcessMachine implements Machine {
   constructor(attached: Attachment) {
     using building = new DisposableStack();
     this.#attached = building.use(attached);
-    const { pid, tasks, sharers, strays, waits, memory, userfaultfd } = attached;
+    const { pid, tasks, sharers, strays, clock, memory, userfaultfd } = attached;
     this.name = `process ${pid}`;
-    this.#hold = building.use(new Hold(pid, tasks, sharers, waits, strays));
+    this.#hold = building.use(new Hold(pid, tasks, sharers, clock, strays));
     this.#words = building.use(new ThreadWords(pid, tasks, sharers, memory));
     this.#traps = new TrapQueue(pid, userfaultfd);
     this.#protection = new Protection(attached, this.#words.blocks);
@@ -207,8 +207,9 @@ export class ProcessMachine implements Machine {
 
   beginHold(): void {
     this.#lettingGo = false;
-    this.#attached.waits.settle(this.#attached.strays);
     this.#hold.seize();
+    // They are the hold's from here on, and let go with it.
+    this.#attached.strays.clear();
     this.#words.look(this.#unprotect);
     this.#rehearseHold();
     this.#hold.begin();
@@ -314,16 +315,6 @@ export class ProcessMachine implements Machine {
 
   [Symbol.dispose](): void {
     this.#resources.dispose();
-  }
-
-  /** Ends waits of the target that we have made longer. Often, but not in the hold. */
-  keepWaits(): void {
-    this.#attached.waits.keep();
-  }
-
-  /** The same for what ends before `untilNs` (CLOCK_MONOTONIC). */
-  keepWaitsUntil(untilNs: number): void {
-    this.#attached.waits.keepUntil(untilNs);
   }
 
   /** The threads' registers as plain data. After the hold, when nobody waits for it. */

@@ -30,8 +30,7 @@ import {
 } from '../../linux/ptrace.ts';
 import { restartInterruptedCall } from './interrupted-calls.ts';
 import { canWrite } from './tasks.ts';
-import { sleepsOf, type TimedWait } from './timed-wait.ts';
-import type { WaitKeeper } from './wait-keeper.ts';
+import { type SleepClock, shortenWait, type TimedWait } from './timed-wait.ts';
 
 const STOP_LIMIT_NS = 200_000_000;
 const CALL_LIMIT_NS = 500_000_000;
@@ -61,7 +60,6 @@ export class StoppedThread implements Disposable {
   #signal = 0;
   #stopped = false;
   #options = 0;
-  #keeper: WaitKeeper | undefined;
   #wait: TimedWait | undefined;
   readonly #memory: MappedMemory;
   readonly #call: Memory;
@@ -90,16 +88,15 @@ export class StoppedThread implements Disposable {
     tid: number,
     options: number,
     strays: Set<number>,
-    keeper?: WaitKeeper,
+    clock?: SleepClock,
   ): StoppedThread | undefined {
-    const wait = keeper?.observe([tid]).get(tid);
+    const wait = clock?.observe([tid]).get(tid);
     const result = seize(tid, options);
     if (result === -ERRNO.EPERM && !canWrite(pid, tid)) throw ended(tid);
     check(result, `trace thread ${tid}`, 'ptrace(PTRACE_SEIZE)', { tid });
     const thread = StoppedThread.adopt(tid, strays, true);
     if (thread === undefined) return undefined;
     thread.#options = options;
-    thread.#keeper = keeper;
     thread.#wait = wait;
     return thread;
   }
@@ -216,22 +213,13 @@ export class StoppedThread implements Disposable {
   [Symbol.dispose](): void {
     if (this.#stopped) {
       this.#stopped = false;
-      if (this.#keeper === undefined) restartInterruptedCall(this.registers);
-      else this.#keeper.restart(this.registers, this.#wait, this.#sleepsAfter());
+      if (restartInterruptedCall(this.registers) && this.#wait !== undefined)
+        shortenWait(this.registers, this.#wait);
       setSignalMask(this.tid, this.signalMask.address);
       setRegisters(this.tid, this.registers.address);
       detach(this.tid, this.#signal);
     }
     this.#memory[Symbol.dispose]();
-  }
-
-  /** How often it will have gone to sleep when its call waits again. */
-  #sleepsAfter(): number {
-    try {
-      return sleepsOf(this.tid) + 1;
-    } catch {
-      return 0; // it has ended
-    }
   }
 
   /** Where the thread goes on, on which stack, and with which call and arguments in its registers. */

@@ -5,145 +5,113 @@ import type { Memory } from '../../linux/memory.ts';
 import { sleepNs } from '../../linux/poll.ts';
 import { readProcText } from '../../linux/proc-file.ts';
 import { getAffinity, setAffinity } from '../../linux/session.ts';
-import { timeoutOf } from './interrupted-calls.ts';
 
 const NS_PER_MS = 1_000_000;
 /** a nap that ends with a fresh `exec_start` of our own */
 const NAP_NS = 20_000;
-const ARGUMENTS = 6;
-/** where struct user_regs_struct has the arguments of a call, in order (syscall(2)) */
-const ARGUMENT_REGISTERS = (['rdi', 'rsi', 'rdx', 'r10', 'r8', 'r9'] as const).map(
-  (name) => userRegs.at[name],
-);
 
-/** A call that may have a timeout, as it was seen before the thread was stopped. */
+/** A call that waits until a point in time, as it was seen before the thread was stopped. */
 export interface TimedWait {
-  readonly tid: number;
   readonly call: number;
-  readonly args: readonly bigint[];
-  /** when it began, by the clock of the CPU that it began on */
-  readonly began: { readonly cpu: number; readonly ns: number };
-  /** how often the thread had gone to sleep by then, this time included: another wait has another number */
-  readonly sleeps: number;
+  readonly timeoutMs: number;
+  /** CLOCK_MONOTONIC; may be late, not early */
+  readonly deadlineNs: number;
 }
 
-/** What the scheduler tells of a task. */
-interface Slept {
-  /** when it was last given a CPU or left it, by that CPU's clock */
-  readonly lastRanNs: number;
-  readonly sleeps: number;
+/** The same, in the clock of the CPU on which the thread went to sleep. */
+interface SeenWait extends TimedWait {
+  readonly cpu: number;
 }
 
 /**
- * Since when threads sleep, so that a wait that our stop interrupts can end when it would have: the kernel does not say
- * how long it has waited, and started again as it was it would wait its whole timeout.
+ * Since when threads sleep, so that a wait that our stop interrupts can be given the time that remains: epoll_wait
+ * does not say how long it has waited, and started again as it was it would wait its whole timeout.
  *
  * The scheduler tells when a thread last ran (`se.exec_start` of /proc/PID/task/TID/sched), by the clock of the CPU it
- * ran on, which leaves out time that the host took. How far that is behind CLOCK_MONOTONIC is measured on each CPU; it
- * only grows, so measured before the sleep began it makes that too early, and after it too late.
+ * ran on, which leaves out time that the host took. How far that is behind CLOCK_MONOTONIC is measured on each CPU. It
+ * only grows: so it is measured after the sleep began, or the wait would end too early.
  */
 export class SleepClock {
-  readonly #offsets = new Map<number, number>();
-
-  /** Measures the clocks of the CPUs we may run on, some 60 us each. Where the kernel does not tell, it knows nothing. */
-  constructor() {
-    this.#measure(getAffinity());
-  }
-
-  /** The wait in a call that may have a timeout that a thread sleeps in, if it does. It does not notice. Takes 60 us. */
-  observe(tid: number): TimedWait | undefined {
-    const wait = observeOne(tid);
-    return wait !== undefined && this.#offsets.has(wait.began.cpu) ? wait : undefined;
-  }
-
-  /** Since when it waits, CLOCK_MONOTONIC; too early where the host has taken time since the clock was measured. */
-  sinceNs({ began }: TimedWait): number {
-    return began.ns + (this.#offsets.get(began.cpu) ?? Number.POSITIVE_INFINITY);
-  }
-
   /**
-   * Measures the clocks of some CPUs again. Whoever runs there is interrupted, and we come from there with cold caches: not
-   * before a hold.
+   * The timed waits that threads sleep in, by thread. They do not notice.
+   *
+   * Takes 60 us for each thread, and for each CPU on which one that waits went to sleep.
    */
-  measure(cpus: ReadonlySet<number>): void {
-    this.#measure([...cpus].filter((cpu) => this.#offsets.has(cpu)));
-  }
-
-  #measure(cpus: readonly number[]): void {
-    if (cpus.length === 0) return;
-    const allowed = getAffinity();
-    try {
-      for (const cpu of cpus) {
-        setAffinity([cpu]);
-        this.#offsets.set(cpu, Math.min(offsetHere(), offsetHere()));
-      }
-    } catch {
-      // CONFIG_SCHED_DEBUG is off (before 6.15 it was an option).
-      this.#offsets.clear();
-    } finally {
-      setAffinity(allowed);
+  observe(tids: Iterable<number>): Map<number, TimedWait> {
+    const seen = new Map<number, SeenWait>();
+    for (const tid of tids) {
+      const wait = see(tid);
+      if (wait !== undefined) seen.set(tid, wait);
     }
+    const waits = new Map<number, TimedWait>();
+    if (seen.size === 0) return waits;
+    const offsets = measure(new Set([...seen.values()].map(({ cpu }) => cpu)));
+    for (const [tid, { cpu, ...wait }] of seen) {
+      const offset = offsets.get(cpu);
+      if (offset !== undefined) waits.set(tid, { ...wait, deadlineNs: wait.deadlineNs + offset });
+    }
+    return waits;
   }
 }
 
-/**
- * How far the clock of the CPU that we run on is behind. Too large by what we waited for meanwhile: a wait may then end too
- * late, not too early.
- */
-function offsetHere(): number {
-  sleepNs(NAP_NS);
-  const { lastRanNs } = sleptOf(process.pid);
-  return monotonicNs() - lastRanNs;
+/** Shortens a wait that is about to start again to the time that remains of it. */
+export function shortenWait(registers: Memory, wait: TimedWait): void {
+  const call = registers.view.getInt32(userRegs.at.orig_rax, true);
+  const timeoutMs = registers.view.getInt32(userRegs.at.r10, true);
+  // It may have begun another wait since it was seen.
+  if (call !== wait.call || timeoutMs !== wait.timeoutMs) return;
+  const leftMs = Math.ceil((wait.deadlineNs - monotonicNs()) / NS_PER_MS);
+  registers.view.setBigInt64(userRegs.at.r10, BigInt(Math.min(timeoutMs, Math.max(0, leftMs))), true);
 }
 
-function observeOne(tid: number): TimedWait | undefined {
+function see(tid: number): SeenWait | undefined {
   try {
-    const [name, ...words] = readProcText(`/proc/${tid}/syscall`).split(' ');
+    const [name, , , , timeout] = readProcText(`/proc/${tid}/syscall`).split(' ');
     const call = Number(name);
-    if (timeoutOf(call) === undefined) return undefined;
-    const args = words.slice(0, ARGUMENTS).map(BigInt);
-    const { lastRanNs, sleeps } = sleptOf(tid);
-    return { tid, call, args, began: { cpu: cpuOf(tid), ns: lastRanNs }, sleeps };
+    if (call !== SYS_epoll_wait && call !== SYS_epoll_pwait) return undefined;
+    const timeoutMs = Number(timeout) | 0;
+    if (timeoutMs <= 0) return undefined;
+    return { call, timeoutMs, deadlineNs: lastRanNs(tid) + timeoutMs * NS_PER_MS, cpu: cpuOf(tid) };
   } catch {
     return undefined;
   }
 }
 
-/** Whether a thread's registers are those of this very call: it may have begun another since it was seen. */
-export function isCallOf(registers: Memory, wait: TimedWait): boolean {
-  const { view } = registers;
-  return (
-    view.getInt32(userRegs.at.orig_rax, true) === wait.call &&
-    ARGUMENT_REGISTERS.every((at, index) => view.getBigUint64(at, true) === wait.args[index])
-  );
-}
-
 /**
- * Shortens a wait that is about to start again to the time that remains of it, where a register has its timeout.
- *
- * @param sinceNs since when it waits
- * @returns false where none has
+ * How far the clocks of CPUs are behind. We end on the CPU that we came from: who runs on the others is to be held next, and needs
+ * them for that. Where the kernel does not tell (CONFIG_SCHED_DEBUG, an option before 6.15), nothing is known.
  */
-export function shortenWait(registers: Memory, wait: TimedWait, sinceNs: number): boolean {
-  if (wait.call !== SYS_epoll_wait && wait.call !== SYS_epoll_pwait) return false;
-  const timeoutMs = registers.view.getInt32(userRegs.at.r10, true);
-  if (timeoutMs <= 0) return true;
-  const leftMs = Math.ceil((sinceNs - monotonicNs()) / NS_PER_MS) + timeoutMs;
-  registers.view.setBigInt64(userRegs.at.r10, BigInt(Math.min(timeoutMs, Math.max(0, leftMs))), true);
-  return true;
+function measure(cpus: ReadonlySet<number>): Map<number, number> {
+  const offsets = new Map<number, number>();
+  const allowed = getAffinity();
+  const own = cpuOf(process.pid);
+  const others = [...cpus].filter((cpu) => cpu !== own && allowed.includes(cpu));
+  try {
+    for (const cpu of [...others, own]) {
+      setAffinity([cpu]);
+      if (cpus.has(cpu)) offsets.set(cpu, offsetHere());
+    }
+  } catch {
+    offsets.clear();
+  } finally {
+    setAffinity(allowed);
+  }
+  return offsets;
 }
 
-/** How often a task has gone to sleep by itself; a stop counts as well. Throws where it is gone. */
-export function sleepsOf(tid: number): number {
-  return sleptOf(tid).sleeps;
+/** Too large by what we waited for meanwhile: a wait may then end too late, not too early. */
+function offsetHere(): number {
+  sleepNs(NAP_NS);
+  const ranNs = lastRanNs(process.pid);
+  return monotonicNs() - ranNs;
 }
 
-function sleptOf(tid: number): Slept {
+/** When a task was last given a CPU or left it, by that CPU's clock. */
+function lastRanNs(tid: number): number {
   const text = readProcText(`/proc/${tid}/sched`);
-  const ran = /^se\.exec_start\s*:\s*(\d+)\.(\d{6})/m.exec(text);
-  const sleeps = /^nr_voluntary_switches\s*:\s*(\d+)/m.exec(text);
-  if (ran === null || sleeps === null) throw new Error('no se.exec_start');
-  return { lastRanNs: Number(ran[1]) * NS_PER_MS + Number(ran[2]), sleeps: Number(sleeps[1]) };
+  const value = /^se\.exec_start\s*:\s*(\d+)\.(\d{6})/m.exec(text);
+  if (value === null) throw new Error('no se.exec_start');
+  return Number(value[1]) * NS_PER_MS + Number(value[2]);
 }
 
 /** Field 39 of proc_pid_stat(5): the CPU it last ran on. */
