@@ -71,6 +71,35 @@ test('the picture fits narrow, wide and low terminals, and says without colours 
   }
 });
 
+test('a terminal too low for all says so, and shows what is said before what is drawn', () => {
+  const shown = demonstrate({}, 1);
+  const drawn = (columns: number, rows: number, index = 1): string[] =>
+    asText(pictureOf(shown, index, columns, rows), false, columns).split('\n');
+  const { what, why } = shown.frames[1]!;
+  for (const [columns, rows, notes, devices, blocks] of [
+    [80, 21, false, 1, 10],
+    [80, 19, true, 1, 9],
+    [80, 13, true, 1, 3],
+    [40, 18, true, 0, 3],
+    [40, 10, true, 0, 0],
+    [WIDE, 16, false, 1, 10],
+    [WIDE, 10, true, 1, 4],
+  ] as const) {
+    const lines = drawn(columns, rows);
+    const text = lines.join('\n');
+    assert.ok(lines.length <= rows, text);
+    assert.equal(/^livecore explain {2}2\/62 {2}too low for all$/.test(lines[0]!), notes, text);
+    assert.equal(text.match(/slot open/g)?.length ?? 0, devices, text);
+    assert.equal(text.match(/^ +\d+ .*\[ \]/gm)?.length ?? 0, blocks, text);
+    assert.ok(text.replaceAll(/\s+/g, ' ').includes(`${what} ${why}`), text);
+  }
+  for (const rows of [0, 1, 4]) {
+    const lines = drawn(20, rows);
+    assert.equal(lines.length, Math.max(1, rows));
+    assert.match(lines[0]!, /^livecore explain {2}2/);
+  }
+});
+
 test('processors, TLBs, storage buffers, copy map, both storages and slots are in the picture', () => {
   const shown = demonstrate({}, 1);
   const trap = shown.frames.findIndex(({ what }) => /Processor 0 wants to write to block 4/.test(what));
@@ -106,12 +135,19 @@ test('the last words tell how it came out: each block is compared with memory at
     demonstrate(variants, seed).frames.at(-1)!;
   assert.match(last({}, 1).why, /Left out on purpose: block 3\./);
   assert.doesNotMatch(last({ map: 'separate' }, 1).why, /Left out|unreliable/);
-  assert.match(last({ dma: 'exclude' }, 1).why, /Left out on purpose: block 3, 9\./);
+  assert.match(last({ dma: 'exclude' }, 1).why, /Left out on purpose: blocks 3, 9\./);
   assert.match(last({ dma: 'mark' }, 3).why, /Listed as unreliable: block 9\./);
   const risk = Array.from({ length: 8 }, (_, seed) => last({ dma: 'risk' }, seed));
   const wrong = risk.filter(({ what }) => /block 9 in the snapshot is not as it was at T0/.test(what));
   assert.ok(wrong.length > 0 && wrong.length < risk.length, 'some orders show why it is a risk');
   for (const frame of risk) assert.match(frame.what + frame.why, /not as it was at T0|that was luck/);
+});
+
+test('it says when processors stand still, as it is under the choice of arming', () => {
+  const started = (variants: Partial<Variants>): string =>
+    demonstrate(variants, 1).frames.find(({ what }) => what === 'The snapshot program is started.')!.why;
+  assert.match(started({}), /stand still in S2 and S3;/);
+  assert.match(started({ arming: 'live' }), /stand still at the end of S2 and in S3;/);
 });
 
 test('it can be read while it plays, and takes two minutes', () => {

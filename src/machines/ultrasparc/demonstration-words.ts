@@ -23,10 +23,13 @@ export const INTRODUCTION: readonly Said[] = [
   ],
 ];
 
-export const STARTED: Said = [
-  'The snapshot program is started.',
-  'It runs beside the others. They stand still in S2 and S3; not in S5 and S6, the long part.',
-];
+export function started(armedInHold: boolean): Said {
+  const held = armedInHold ? 'in S2 and S3' : 'at the end of S2 and in S3';
+  return [
+    'The snapshot program is started.',
+    `It runs beside the others. They stand still ${held}; not in S5 and S6, the long part.`,
+  ];
+}
 
 export function stopped(processor: number): Said {
   return [
@@ -185,8 +188,9 @@ export interface Outcome {
 
 export function closing({ leftOut, listed: unsure, wrong, lucky }: Outcome): Said {
   if (wrong.length > 0) {
+    const as = wrong.length === 1 ? 'is not as it was' : 'are not as they were';
     return [
-      `All is copied, but ${name(wrong)} in the snapshot is not as it was at T0.`,
+      `All is copied, but ${name(wrong)} in the snapshot ${as} at T0.`,
       'It was written past all protection while it was copied, and nothing in the snapshot says so. This choice can go wrong; the others list such a block, leave it out, or hold the device.',
     ];
   }
@@ -201,5 +205,5 @@ export function closing({ leftOut, listed: unsure, wrong, lucky }: Outcome): Sai
 }
 
 function name(blocks: readonly number[]): string {
-  return `block ${blocks.join(', ')}`;
+  return `${blocks.length === 1 ? 'block' : 'blocks'} ${blocks.join(', ')}`;
 }

@@ -165,7 +165,7 @@ class Narrator implements Observer {
     const { tables, processors, state, plan } = this.#computer;
     switch (op) {
       case Op.active:
-        if (a === 1) this.#say(words.STARTED);
+        if (a === 1) this.#say(words.started(plan.variants.arming === 'hold'));
         return;
       case Op.stop:
         this.#step = 'S2';
