@@ -122,6 +122,28 @@ test('processors, TLBs, storage buffers, copy map, both storages and slots are i
   }
 });
 
+test('a block that is being copied is there in part, and in whole before it is marked', () => {
+  for (const content of CHOICES.content) {
+    const shown = demonstrate({ content }, 1);
+    const rowOf = (block: number, index: number): string =>
+      asText(pictureOf(shown, index, 80), false, 80).split('\n')[4 + block]!;
+    const at = shown.frames.findIndex(
+      ({ what }) => what === 'Block 5 is copied, because a processor waits to write to it.',
+    );
+    const before = shown.frames[at - 1]!.what;
+    assert.equal(
+      before,
+      'Processor 0 wants to write to block 5, and W is cleared: a trap.',
+      'while it is copied',
+    );
+    assert.match(rowOf(5, at - 1), /10060000 .*\[ \] {4}in part$/);
+    assert.match(rowOf(5, at), /10060000 .*\[ \] {4}10060000$/);
+    assert.match(rowOf(5, at + 1), /10060000 .*\[x\] {4}10060000$/);
+    for (const index of shown.frames.keys())
+      assert.doesNotMatch(rowOf(0, index), /in part/, 'the tables change after they are copied');
+  }
+});
+
 test('going back shows what was shown', () => {
   const shown = demonstrate({}, 3);
   const at = (index: number): string => asText(pictureOf(shown, index, WIDE), false, WIDE);

@@ -105,7 +105,7 @@ function blockLines(blocks: readonly BlockView[], about: number, columns: number
       [`${one.copied ? '[x]' : '[ ]'}${roomy ? '    ' : '  '}`, one.copied ? 'good' : 'plain'],
       one.snapshot === undefined
         ? [one.leftOut ? 'left out' : '-', 'dim']
-        : [word(one.snapshot), one.copied ? 'good' : 'plain'],
+        : [one.partly ? 'in part' : word(one.snapshot), one.copied ? 'good' : 'plain'],
     ];
   });
   return [[[header, 'dim']], ...rows];

@@ -267,6 +267,7 @@ test('--json: an object a line, with all that the picture shows', () => {
     copied: true,
     leftOut: false,
     snapshot: ['10050000', '10050004'],
+    partly: false,
     changed: true,
   });
   assert.deepEqual(last.processors[1], {
