@@ -172,6 +172,31 @@ test('it says when processors stand still, as it is under the choice of arming',
   assert.match(started({ arming: 'live' }), /stand still at the end of S2 and in S3;/);
 });
 
+test('it says what becomes of a large page; and that TLBs forget, whatever is chosen', () => {
+  const said = (variants: Partial<Variants>): string[] =>
+    demonstrate(variants, 1).frames.map(({ what }) => what);
+  const split = said({ pages: 'split' });
+  const order = [
+    'The page of blocks 8 to 15 is split into pages of one block each.',
+    'W is cleared for the page of block 8.',
+    'W is set again for a page of block 8: the write goes on.',
+    'The page of blocks 8 to 15 is put together again.',
+    'All is copied: the snapshot is done.',
+  ].map((what) => split.indexOf(what));
+  assert.ok(!order.includes(-1), split.join('\n'));
+  assert.deepEqual(
+    order,
+    order.toSorted((left, right) => left - right),
+  );
+  assert.ok(said({ pages: 'whole' }).includes('W is cleared for the page of blocks 8 to 15.'));
+  for (const [name, choices] of Object.entries(CHOICES))
+    for (const choice of choices)
+      assert.ok(
+        said({ [name]: choice }).includes('The TLB of each processor forgets the page.'),
+        `${name}=${choice}`,
+      );
+});
+
 test('it can be read while it plays, and takes two minutes', () => {
   const { frames } = demonstrate({}, 1);
   const totalMs = frames.reduce((sum, frame) => sum + readingMs(frame), 0);
