@@ -100,6 +100,18 @@ test('a terminal too low for all says so, and shows what is said before what is 
   }
 });
 
+test('the step that runs is named, however narrow the terminal', () => {
+  const shown = demonstrate({}, 1);
+  for (const columns of [20, 30, 39, 41, 72, 84, 140]) {
+    for (const [index, { step }] of shown.frames.entries()) {
+      const line = asText(pictureOf(shown, index, columns), false, columns).split('\n')[1]!;
+      assert.match(line, new RegExp(`\\[${step} [a-z ]+\\??\\]`));
+      if (columns > 40) assert.match(line, /S1.*S2.*S3.*S4.*S5.*S6.*S7/);
+      assert.equal(/S1 start.*S2 protect.*S7 all/.test(line), columns >= 84);
+    }
+  }
+});
+
 test('processors, TLBs, storage buffers, copy map, both storages and slots are in the picture', () => {
   const shown = demonstrate({}, 1);
   const trap = shown.frames.findIndex(({ what }) => /Processor 0 wants to write to block 4/.test(what));

@@ -80,14 +80,21 @@ function windowOf(blocks: readonly BlockView[], about: number, room: number): re
   return blocks.slice(first, first + count);
 }
 
+/** All steps, with their names where these fit; where not even the numbers do, the one that runs. */
 function stepsLine(frame: Frame, columns: number): Line {
-  const named =
-    columns >= Object.entries(STEPS).reduce((sum, [step, name]) => sum + step.length + name.length + 3, 0);
-  return Object.entries(STEPS).map(([step, name]) => {
-    const here = step === frame.step;
-    const text = here ? `[${step} ${name}]` : named ? ` ${step} ${name} ` : ` ${step} `;
-    return [text, here ? 'new' : 'dim'] as const;
-  });
+  const steps = Object.entries(STEPS);
+  const lineOf = (named: boolean): Line =>
+    steps.map(([step, name]) => {
+      const here = step === frame.step;
+      const text = here ? `[${step} ${name}]` : named ? ` ${step} ${name} ` : ` ${step} `;
+      return [text, here ? 'new' : 'dim'] as const;
+    });
+  const here: Line = [[`[${frame.step} ${STEPS[frame.step]}]`, 'new']];
+  return [lineOf(true), lineOf(false)].find((line) => widthOf(line) <= columns) ?? here;
+}
+
+function widthOf(line: Line): number {
+  return line.reduce((sum, [text]) => sum + text.length, 0);
 }
 
 function blockLines(blocks: readonly BlockView[], about: number, columns: number): Line[] {
@@ -121,8 +128,11 @@ const WRITE_STYLES: Readonly<Record<BlockView['write'], Style>> = {
 function beside(left: readonly Line[], right: readonly Line[]): Line[] {
   return Array.from({ length: Math.max(left.length, right.length) }, (_, row) => {
     const line = left[row] ?? [];
-    const width = line.reduce((sum, [text]) => sum + text.length, 0);
-    return [...line, [' '.repeat(Math.max(0, BLOCKS_COLUMNS - width)), 'plain'], ...(right[row] ?? [])];
+    return [
+      ...line,
+      [' '.repeat(Math.max(0, BLOCKS_COLUMNS - widthOf(line))), 'plain'],
+      ...(right[row] ?? []),
+    ];
   });
 }
 
@@ -206,7 +216,7 @@ const INKS = {
 
 /** The same picture as SVG. */
 export function asSvg(picture: readonly Line[]): string {
-  const columns = Math.max(...picture.map((line) => line.reduce((sum, [text]) => sum + text.length, 0)));
+  const columns = Math.max(...picture.map(widthOf));
   const [width, height] = [columns * 8.4 + 24, picture.length * 18 + 24];
   const rows = picture.map((line, row) => {
     const spans = line.map(
