@@ -21,6 +21,7 @@ const ok = await runSteps({
   'table of rights is up to date': command(node, 'scripts/rights.ts', '--check'),
   'man page is up to date': command(node, 'scripts/man.ts', '--check'),
   'man page is well formed': manPage(),
+  'figures of the method are up to date': command(node, 'scripts/figures.ts', '--check'),
   'samples of the documents run': runSamples,
 });
 process.exitCode = ok ? 0 : 1;

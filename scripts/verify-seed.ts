@@ -62,6 +62,11 @@ function faultOf(copy: string, row: Row, unbroken: Results): string | undefined 
   }
 }
 
+const rows = ROWS.filter((row) => `${row.place}: ${row.statement}`.includes(values.only));
+if (rows.length === 0) {
+  console.error(`verify:seed: no row has "${values.only}" in its place and statement`);
+  process.exit(2);
+}
 const copy = mkdtempSync(join(tmpdir(), 'livecore-seed-'));
 let faults = 0;
 try {
@@ -69,7 +74,6 @@ try {
     cpSync(join(root, folder), join(copy, folder), { recursive: true });
   }
   symlinkSync(join(root, 'node_modules'), join(copy, 'node_modules'));
-  const rows = ROWS.filter((row) => `${row.place}: ${row.statement}`.includes(values.only));
   const unbroken = new Map<string, Results>();
   for (const row of rows) {
     if (!unbroken.has(row.testFile)) unbroken.set(row.testFile, runTests(copy, row.testFile));

@@ -10,7 +10,7 @@ export type Line = readonly (readonly [text: string, style: Style])[];
 
 const STEPS = {
   S1: 'start',
-  S2: 'hold',
+  S2: 'protect',
   S3: 'first copies',
   S4: 'go on',
   S5: 'trap',
@@ -24,10 +24,15 @@ export const WIDE = 126;
 const BLOCKS_COLUMNS = 80;
 /** from here on a processor takes one line */
 const ONE_LINE = 80;
-/** what the table shows at least, however low the terminal */
+/** before processors and devices are left out */
 const FEWEST_BLOCKS = 3;
+/** the title, and the steps */
+const HEAD_LINES = 2;
 
-/** The picture of a frame, for so many columns and at most so many rows. */
+/**
+ * The picture of a frame, for so many columns and at most so many rows. Where these are few, blocks are left out first,
+ * then processors and devices, then all blocks: what is said stays longest.
+ */
 export function pictureOf(
   shown: Demonstration,
   index: number,
@@ -36,10 +41,6 @@ export function pictureOf(
 ): Line[] {
   const frame = shown.frames[index]!;
   shown.computer.state.words.set(frame.words);
-  const head: Line[] = [
-    [[`livecore explain  ${index + 1}/${shown.frames.length}`, 'title']],
-    stepsLine(frame, columns),
-  ];
   const said: Line[] = [
     ...wrap(frame.what, columns).map((text): Line => [[text, 'title']]),
     ...wrap(frame.why, columns).map((text): Line => [[text, 'dim']]),
@@ -49,32 +50,51 @@ export function pictureOf(
     ...processorsOf(shown).flatMap((one) => processorLines(one, columns)),
     ...slotLines(shown),
   ];
-  const around = head.length + said.length + (wide ? 0 : machines.length);
   const blocks = blockViewsOf(shown);
-  const spread = rows >= around + blocks.length + 1 + (wide ? 2 : 3);
+  const room = Math.max(0, rows - HEAD_LINES - said.length);
+  const below = wide ? 0 : machines.length;
+  const spread = room >= blocks.length + 1 + below + (wide ? 2 : 3);
   const gap: Line[] = spread ? [[]] : [];
-  const room = rows - around - (spread ? 3 : 0) - 1;
-  const table = blockLines(windowOf(blocks, frame.block, room), frame.block, columns);
-  if (wide) return [...head, ...gap, ...beside(table, machines), ...gap, ...said];
-  return [...head, ...gap, ...table, ...gap, ...machines, ...gap, ...said];
+  const tableRows = Math.min(room, Math.max(FEWEST_BLOCKS + 1, room - below));
+  const table = blockLines(windowOf(blocks, frame.block, tableRows - 1), frame.block, columns);
+  const fitting = tableRows > 1 ? table : [];
+  const middle = wide
+    ? beside(fitting, machines).slice(0, room)
+    : [...fitting, ...gap, ...machines.slice(0, Math.max(0, room - fitting.length))];
+  const needed = wide ? Math.max(blocks.length + 1, machines.length) : blocks.length + 1 + below;
+  const head: Line[] = [
+    [
+      [`livecore explain  ${index + 1}/${shown.frames.length}`, 'title'],
+      [room < needed ? '  too low for all' : '', 'bad'],
+    ],
+    stepsLine(frame, columns),
+  ];
+  return [...head, ...gap, ...middle, ...gap, ...said].slice(0, Math.max(1, rows));
 }
 
 /** Of the blocks as many as there is room for, around the one that it is about. */
 function windowOf(blocks: readonly BlockView[], about: number, room: number): readonly BlockView[] {
-  const count = Math.max(FEWEST_BLOCKS, room);
+  const count = Math.max(0, Math.min(blocks.length, room));
   const at = blocks.findIndex(({ block }) => block === about);
   const first = Math.max(0, Math.min(blocks.length - count, at - (count >> 1)));
   return blocks.slice(first, first + count);
 }
 
+/** All steps, with their names where these fit; where not even the numbers do, the one that runs. */
 function stepsLine(frame: Frame, columns: number): Line {
-  const named =
-    columns >= Object.entries(STEPS).reduce((sum, [step, name]) => sum + step.length + name.length + 3, 0);
-  return Object.entries(STEPS).map(([step, name]) => {
-    const here = step === frame.step;
-    const text = here ? `[${step} ${name}]` : named ? ` ${step} ${name} ` : ` ${step} `;
-    return [text, here ? 'new' : 'dim'] as const;
-  });
+  const steps = Object.entries(STEPS);
+  const lineOf = (named: boolean): Line =>
+    steps.map(([step, name]) => {
+      const here = step === frame.step;
+      const text = here ? `[${step} ${name}]` : named ? ` ${step} ${name} ` : ` ${step} `;
+      return [text, here ? 'new' : 'dim'] as const;
+    });
+  const here: Line = [[`[${frame.step} ${STEPS[frame.step]}]`, 'new']];
+  return [lineOf(true), lineOf(false)].find((line) => widthOf(line) <= columns) ?? here;
+}
+
+function widthOf(line: Line): number {
+  return line.reduce((sum, [text]) => sum + text.length, 0);
 }
 
 function blockLines(blocks: readonly BlockView[], about: number, columns: number): Line[] {
@@ -92,7 +112,7 @@ function blockLines(blocks: readonly BlockView[], about: number, columns: number
       [`${one.copied ? '[x]' : '[ ]'}${roomy ? '    ' : '  '}`, one.copied ? 'good' : 'plain'],
       one.snapshot === undefined
         ? [one.leftOut ? 'left out' : '-', 'dim']
-        : [word(one.snapshot), one.copied ? 'good' : 'plain'],
+        : [one.partly ? 'in part' : word(one.snapshot), one.copied ? 'good' : 'plain'],
     ];
   });
   return [[[header, 'dim']], ...rows];
@@ -108,8 +128,11 @@ const WRITE_STYLES: Readonly<Record<BlockView['write'], Style>> = {
 function beside(left: readonly Line[], right: readonly Line[]): Line[] {
   return Array.from({ length: Math.max(left.length, right.length) }, (_, row) => {
     const line = left[row] ?? [];
-    const width = line.reduce((sum, [text]) => sum + text.length, 0);
-    return [...line, [' '.repeat(Math.max(0, BLOCKS_COLUMNS - width)), 'plain'], ...(right[row] ?? [])];
+    return [
+      ...line,
+      [' '.repeat(Math.max(0, BLOCKS_COLUMNS - widthOf(line))), 'plain'],
+      ...(right[row] ?? []),
+    ];
   });
 }
 
@@ -193,7 +216,7 @@ const INKS = {
 
 /** The same picture as SVG. */
 export function asSvg(picture: readonly Line[]): string {
-  const columns = Math.max(...picture.map((line) => line.reduce((sum, [text]) => sum + text.length, 0)));
+  const columns = Math.max(...picture.map(widthOf));
   const [width, height] = [columns * 8.4 + 24, picture.length * 18 + 24];
   const rows = picture.map((line, row) => {
     const spans = line.map(

@@ -3,6 +3,9 @@
 import { clearTimeout, setTimeout } from 'node:timers';
 
 const HELP = 'space: play, pause  arrows: step  q: quit';
+/** what ends it comes first: the rest may not fit */
+const SHORT_HELP = 'q: quit  space, arrows';
+const STATE_COLUMNS = 9;
 /** an arrow, or one character */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: it is what a terminal sends
 const KEY = /\u001b[[O][A-D]|[\s\S]/g;
@@ -47,7 +50,8 @@ export async function play({ count, pictureAt, durationMs, playing }: Play): Pro
       const state = index === count - 1 ? 'the end' : runs ? 'playing' : 'paused';
       const columns = stdout.columns || USUAL_COLUMNS;
       const picture = pictureAt(index, columns, (stdout.rows || USUAL_ROWS) - 2);
-      const last = `${state.padEnd(9)}${HELP}`.slice(0, columns);
+      const help = columns < STATE_COLUMNS + HELP.length ? SHORT_HELP : HELP;
+      const last = `${state.padEnd(STATE_COLUMNS)}${help}`.slice(0, columns);
       stdout.write(`${CLEAR}${picture}\n\n${last}`);
     } catch (error) {
       reject(error);

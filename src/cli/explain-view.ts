@@ -19,6 +19,8 @@ export interface BlockView {
   readonly leftOut: boolean;
   /** the same words in the snapshot storage, once something of it is there */
   readonly snapshot: readonly string[] | undefined;
+  /** it is being copied: the end of it is not in the snapshot storage yet */
+  readonly partly: boolean;
   /** memory differs from the snapshot */
   readonly changed: boolean;
 }
@@ -54,8 +56,9 @@ export function blockViewsOf(shown: Demonstration): BlockView[] {
     const current = state.words.subarray(memory.at(block, 0), memory.at(block, 0) + plan.wordsPerBlock);
     const kept = keptContent(shown, block);
     const differs = kept?.findIndex((word, at) => word !== current[at]) ?? -1;
-    const from = Math.max(0, Math.min(differs, plan.wordsPerBlock - SHOWN_WORDS));
     const copied = used && (state.words[places.map + (bit >>> 5)]! & (1 << (bit & 31))) !== 0;
+    const partly = !copied && differs >= 0 && isUntouched(shown, block, differs);
+    const from = partly ? 0 : Math.max(0, Math.min(differs, plan.wordsPerBlock - SHOWN_WORDS));
     return {
       block,
       holds: plan.contents[index]!,
@@ -64,6 +67,7 @@ export function blockViewsOf(shown: Demonstration): BlockView[] {
       copied,
       leftOut: shown.leftOut.includes(block),
       snapshot: kept === undefined ? undefined : wordsFrom(kept, from),
+      partly,
       changed: copied && differs >= 0,
     };
   });
@@ -110,12 +114,18 @@ function nextOf({ tables }: Demonstration['computer'], one: Processor): string {
 }
 
 /** What the snapshot storage has of a block, where it is not what was there before. */
-function keptContent({ computer }: Demonstration, block: number): Uint32Array | undefined {
+function keptContent(shown: Demonstration, block: number): Uint32Array | undefined {
+  return isUntouched(shown, block, 0) ? undefined : storedContent(shown.computer, block);
+}
+
+/** Whether the place of a block in the snapshot storage holds, from a word on, what was there before. */
+function isUntouched({ computer }: Demonstration, block: number, from: number): boolean {
   const { plan, places } = computer;
   const kept = storedContent(computer, block);
-  if (kept === undefined || plan.variants.storage === 'log') return kept;
+  // A record of a log counts once it is whole.
+  if (kept === undefined || plan.variants.storage === 'log') return kept === undefined;
   const at = places.storage + (block - plan.firstBlock) * plan.wordsPerBlock;
-  return kept.every((word, index) => word === computer.contentBefore(at + index)) ? undefined : kept;
+  return kept.every((word, index) => index < from || word === computer.contentBefore(at + index));
 }
 
 /** What the translation table says of writing to a block. */

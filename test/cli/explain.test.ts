@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -22,6 +22,8 @@ interface Played {
   readonly press: (keys: string) => void;
   /** all that was sent, when the program has ended */
   readonly ended: () => Promise<string>;
+  /** how it ended, as a shell has it: 128 and the number of the signal, where one ended it */
+  readonly status: () => number | null;
   /** all that was sent until now */
   readonly sent: () => string;
   /** the number of the process that runs on the terminal */
@@ -66,6 +68,7 @@ async function withTerminal(
         assert.ok(ended, `it has not ended:\n${sent.slice(-2000)}`);
         return sent;
       },
+      status: () => terminal.exitCode,
       sent: () => sent,
       child: () =>
         Number(
@@ -80,40 +83,45 @@ async function withTerminal(
 }
 
 for (const [columns, rows] of [
+  [40, 16],
   [60, 30],
   [80, 24],
   [140, 24],
 ] as const) {
   test(`steps forward and back on a terminal of ${columns} columns`, { skip }, async () => {
-    await withTerminal({ args: ['--step'], columns, rows }, async ({ shows, press, screen, ended }) => {
-      await shows(/ 1\/\d+[\s\S]*paused.*quit/);
-      const first = screen();
-      for (const line of first.split('\r\n')) assert.ok(line.trimEnd().length <= columns, line);
-      assert.ok(first.split('\r\n').length <= rows, first);
-      press('\u001b[C');
-      await shows(/ 2\/\d+[\s\S]*quit/);
-      press('n');
-      await shows(/ 3\/\d+[\s\S]*quit/);
-      press('\u001b[D');
-      await shows(/ 2\/\d+[\s\S]*quit/);
-      press('p');
-      await shows(/ 1\/\d+[\s\S]*quit/);
-      assert.equal(screen(), first);
-      press('p');
-      press('nnnnnnnnnn');
-      await shows(/ 11\/\d+[\s\S]*paused.*quit/);
-      press(' ');
-      await shows(/ 12\/\d+[\s\S]*playing/);
-      press(' ');
-      await shows(/paused/);
-      press('q');
-      assert.ok((await ended()).endsWith(LEFT));
-    });
+    await withTerminal(
+      { args: ['--step'], columns, rows },
+      async ({ shows, press, screen, ended, status }) => {
+        await shows(/ 1\/\d+[\s\S]*paused.*quit/);
+        const first = screen();
+        for (const line of first.split('\r\n')) assert.ok(line.trimEnd().length <= columns, line);
+        assert.ok(first.split('\r\n').length <= rows, first);
+        press('\u001b[C');
+        await shows(/ 2\/\d+[\s\S]*quit/);
+        press('n');
+        await shows(/ 3\/\d+[\s\S]*quit/);
+        press('\u001b[D');
+        await shows(/ 2\/\d+[\s\S]*quit/);
+        press('p');
+        await shows(/ 1\/\d+[\s\S]*quit/);
+        assert.equal(screen(), first);
+        press('p');
+        press('nnnnnnnnnn');
+        await shows(/ 11\/\d+[\s\S]*paused.*quit/);
+        press(' ');
+        await shows(/ 12\/\d+[\s\S]*playing/);
+        press(' ');
+        await shows(/paused/);
+        press('q');
+        assert.ok((await ended()).endsWith(LEFT));
+        assert.equal(status(), 0);
+      },
+    );
   });
 }
 
 test('plays by itself; Ctrl-C leaves the terminal as it was', { skip }, async () => {
-  await withTerminal({}, async ({ shows, press, ended }) => {
+  await withTerminal({}, async ({ shows, press, ended, status }) => {
     await shows(/ 1\/\d+[\s\S]*playing/);
     // What a terminal sends for other keys begins with Escape, and ends nothing.
     press('\u001b[1;5C\u001b[F\u001b');
@@ -121,16 +129,18 @@ test('plays by itself; Ctrl-C leaves the terminal as it was', { skip }, async ()
     await shows(/paused/);
     press('\u0003');
     assert.ok((await ended()).endsWith(LEFT));
+    assert.equal(status(), 128 + constants.signals.SIGINT);
   });
 });
 
 for (const signal of ['SIGTERM', 'SIGHUP', 'SIGINT'] as const) {
   test(`so does ${signal}`, { skip }, async () => {
-    await withTerminal({}, async ({ shows, child, ended }) => {
+    await withTerminal({}, async ({ shows, child, ended, status }) => {
       await shows(/ 1\/\d+[\s\S]*quit/);
       process.kill(child(), signal);
       const sent = await ended();
       assert.ok(sent.lastIndexOf(LEFT) > sent.lastIndexOf('\u001b[2J'), 'nothing is drawn after that');
+      assert.equal(status(), 128 + constants.signals[signal]);
     });
   });
 }
@@ -160,7 +170,7 @@ test('and an exception, which is told after that', { skip }, async () => {
 
 test('a terminal that changes its size gets a picture of that size', { skip }, async () => {
   await withTerminal({ args: ['--step'], columns: 140 }, async ({ shows, child, press, ended }) => {
-    await shows(/S1 start\] S2 hold[\s\S]*quit/);
+    await shows(/S1 start\] S2 protect[\s\S]*quit/);
     const tty = readlinkSync(`/proc/${child()}/fd/0`);
     assert.equal(spawnSync('stty', ['-F', tty, 'cols', '60']).status, 0);
     await shows(/S1 start\] S2 {2}S3[\s\S]*quit/);
@@ -257,6 +267,7 @@ test('--json: an object a line, with all that the picture shows', () => {
     copied: true,
     leftOut: false,
     snapshot: ['10050000', '10050004'],
+    partly: false,
     changed: true,
   });
   assert.deepEqual(last.processors[1], {

@@ -5,9 +5,9 @@ import { suite, test } from 'node:test';
 import { groundOf, planOf } from '../../src/machines/ultrasparc/shape.ts';
 import { DEFAULT_VARIANTS, refusal } from '../../src/machines/ultrasparc/variants.ts';
 import { FAULTS } from './faults.ts';
-import { courses, exploreCourse, exploreFault, exploreOne } from './main.ts';
+import { courses, exploreCourse, exploreFault, exploreRisk } from './main.ts';
 import { exploreRandomly } from './random.ts';
-import { SMALL, shorter } from './scenarios.ts';
+import { SMALL } from './scenarios.ts';
 
 suite('every order of events, of a part of the combinations (the whole: npm run explore)', () => {
   for (const course of courses(true)) {
@@ -50,7 +50,7 @@ suite('planted faults', () => {
 });
 
 test("DMA copied fast and not listed goes wrong, as the document's reservation has it", async () => {
-  const { violations } = await exploreOne(shorter(SMALL, 1), { ...DEFAULT_VARIANTS, dma: 'risk' });
+  const { violations } = await exploreRisk();
   assert.match(violations[0]!.what, /not as it was at T0/);
   assert.equal(violations[0]!.events, 2, 'a transfer is let in, and lands');
 });

@@ -216,6 +216,6 @@ export function exploreRandomly(runs: number, seed: number): string | undefined 
     `${wrong}`,
     machine,
     ...schedule.map((event) => `    ${event}`),
-    `again: npm run explore -- --seed ${seed}`,
+    `again: npm run explore -- --seed ${seed} --runs ${runs}`,
   ].join('\n');
 }

@@ -514,3 +514,37 @@ suite('Figure 10', () => {
     }
   });
 });
+
+test('the smallest machine, of 4 blocks: its snapshot is that of T0, whatever is chosen', () => {
+  // 0 the kernel's tables, 1 copy map, 2 an application, 3 a DMA buffer.
+  for (const [name, choices] of Object.entries(CHOICES)) {
+    for (const choice of choices) {
+      const variants: Partial<Variants> = { [name]: choice };
+      const event: Instruction[] = variants.start === 'event' ? [{ kind: 'event' }] : [];
+      const shape: Shape = {
+        blocks: 4,
+        wordsPerBlock: 64,
+        tsbEntries: 4,
+        pages: [{ va: va(2), block: 2, context: 1 }],
+        programs: [{ context: 1, instructions: [...event, store(va(2))] }],
+        devices: [{ transfers: [{ block: 3, word: 0, value: 0xd0 }] }],
+        variants,
+      };
+      const on = (happened: string, computer: Computer): void => {
+        if (happened === 'go P0') runOn(computer, 0);
+      };
+      const { computer, atT0, failure, events } = record(shape, { on });
+      assert.equal(failure, undefined, `${name}=${choice}`);
+      assert.ok(events.indexOf('P0 wrote 2') > events.indexOf('marked 2'), events.join(', '));
+      const mapBlock = variants.map === undefined || variants.map === 'apart' ? [] : [1];
+      const dmaBlock = variants.dma === undefined || variants.dma === 'suspend' ? [3] : [];
+      for (const block of [0, 2, ...mapBlock, ...dmaBlock])
+        assert.deepEqual(
+          [...storedContent(computer, block)!],
+          atT0.get(block),
+          `${name}=${choice}: ${block}`,
+        );
+      assert.equal(computer.memory.read(2, 0), 0xabc);
+    }
+  }
+});

@@ -23,10 +23,13 @@ export const INTRODUCTION: readonly Said[] = [
   ],
 ];
 
-export const STARTED: Said = [
-  'The snapshot program is started.',
-  'It runs beside the others. They stand still in S2 and S3; not in S5 and S6, the long part.',
-];
+export function started(armedInHold: boolean): Said {
+  const held = armedInHold ? 'in S2 and S3' : 'at the end of S2 and in S3';
+  return [
+    'The snapshot program is started.',
+    `It runs beside the others. They stand still ${held}; not in S5 and S6, the long part.`,
+  ];
+}
 
 export function stopped(processor: number): Said {
   return [
@@ -42,22 +45,45 @@ export function slotClosed(slot: number): Said {
   ];
 }
 
-export function protectedPage(block: number, again: boolean): Said {
-  return again
-    ? [
-        `W is cleared for another page of block ${block}.`,
-        'Two processes share it, each through a page of its own. One forgotten, and its writes would slip through.',
-      ]
-    : [
-        `W is cleared for the page of block ${block}.`,
-        'From now on a write to it traps. Otherwise what stood there would be gone before it was copied.',
-      ];
+/** What a page maps: of a large one, several blocks. */
+export function mapped(first: number, count: number): string {
+  return count === 1 ? `block ${first}` : `blocks ${first} to ${first + count - 1}`;
 }
 
-export function protectedAgain(block: number): Said {
+/** Of a page whose blocks are named as `mapped` does it. */
+export function protectedPage(blocks: string, again: boolean, large: boolean): Said {
+  if (again) {
+    return [
+      `W is cleared for another page of ${blocks}.`,
+      'Two processes share it, each through a page of its own. One forgotten, and its writes would slip through.',
+    ];
+  }
   return [
-    `W is cleared once more for a page of block ${block}.`,
+    `W is cleared for the page of ${blocks}.`,
+    large
+      ? 'A large page has one W: the first write to any of its blocks waits until all of them are copied.'
+      : 'From now on a write to it traps. Otherwise what stood there would be gone before it was copied.',
+  ];
+}
+
+export function protectedAgain(blocks: string): Said {
+  return [
+    `W is cleared once more for a page of ${blocks}.`,
     'It was written while the rest was being protected. In rounds, the blocks that were become few.',
+  ];
+}
+
+export function split(blocks: string): Said {
+  return [
+    `The page of ${blocks} is split into pages of one block each.`,
+    'A large page has one W: whole, the first write to any of its blocks would wait until all of them are copied.',
+  ];
+}
+
+export function joined(blocks: string): Said {
+  return [
+    `The page of ${blocks} is put together again.`,
+    'It was split for the snapshot only. After it, all is as it was before.',
   ];
 }
 
@@ -98,18 +124,18 @@ export function goesOn(processor: number, armedInHold: boolean): Said {
   ];
 }
 
-export function writableAgain(block: number, waited: boolean): Said {
+export function writableAgain(blocks: string, waited: boolean): Said {
   return waited
     ? [
-        `W is set again for a page of block ${block}: the write goes on.`,
+        `W is set again for a page of ${blocks}: the write goes on.`,
         'Writes to this block never trap again. With W set before the copy, they would overtake it.',
       ]
-    : [`W is set again for a page of block ${block}.`, 'It is copied: a trap would be for nothing.'];
+    : [`W is set again for a page of ${blocks}.`, 'It is copied: a trap would be for nothing.'];
 }
 
-export function letGoEarly(block: number): Said {
+export function letGoEarly(blocks: string): Said {
   return [
-    `W is set again for a page of block ${block}: T0 is still to come.`,
+    `W is set again for a page of ${blocks}: T0 is still to come.`,
     'Nothing has to be saved yet. The block is noted, and protected or copied later, at the latest in the hold.',
   ];
 }
@@ -185,8 +211,9 @@ export interface Outcome {
 
 export function closing({ leftOut, listed: unsure, wrong, lucky }: Outcome): Said {
   if (wrong.length > 0) {
+    const as = wrong.length === 1 ? 'is not as it was' : 'are not as they were';
     return [
-      `All is copied, but ${name(wrong)} in the snapshot is not as it was at T0.`,
+      `All is copied, but ${name(wrong)} in the snapshot ${as} at T0.`,
       'It was written past all protection while it was copied, and nothing in the snapshot says so. This choice can go wrong; the others list such a block, leave it out, or hold the device.',
     ];
   }
@@ -201,5 +228,5 @@ export function closing({ leftOut, listed: unsure, wrong, lucky }: Outcome): Sai
 }
 
 function name(blocks: readonly number[]): string {
-  return `block ${blocks.join(', ')}`;
+  return `${blocks.length === 1 ? 'block' : 'blocks'} ${blocks.join(', ')}`;
 }

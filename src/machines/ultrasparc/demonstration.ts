@@ -7,7 +7,7 @@ import * as words from './demonstration-words.ts';
 import type { Observer } from './observer.ts';
 import type { Shape } from './shape.ts';
 import { storedContent } from './storage.ts';
-import { SAVED_W } from './tte.ts';
+import { SAVED_W, sizeOf } from './tte.ts';
 import type { Variants } from './variants.ts';
 
 /** The steps of Figure 11. */
@@ -165,7 +165,7 @@ class Narrator implements Observer {
     const { tables, processors, state, plan } = this.#computer;
     switch (op) {
       case Op.active:
-        if (a === 1) this.#say(words.STARTED);
+        if (a === 1) this.#say(words.started(plan.variants.arming === 'hold'));
         return;
       case Op.stop:
         this.#step = 'S2';
@@ -175,11 +175,20 @@ class Narrator implements Observer {
         this.#say(words.slotClosed(a));
         return;
       case Op.sttWrite:
-        this.#wroteEntry(a, tables.pageNumber(a), (b & SAVED_W) !== 0);
+        this.#wroteEntry(a, (b & SAVED_W) !== 0);
+        return;
+      case Op.sttSplit:
+        this.#step = 'S2';
+        this.#say(words.split(this.#mapped(a)), tables.pageNumber(a));
+        return;
+      case Op.sttJoin:
+        this.#say(words.joined(this.#mapped(a)), tables.pageNumber(a));
         return;
       case Op.demap:
-        if (this.#step === 'S2' && !this.#demapped) this.#say(words.DEMAPPED, tables.pageNumber(b));
-        this.#demapped = true;
+        if (this.#protected.size > 0 && this.#instant === undefined && !this.#demapped) {
+          this.#say(words.DEMAPPED, tables.pageNumber(b));
+          this.#demapped = true;
+        }
         return;
       case Op.instant:
         this.#step = 'S3';
@@ -194,20 +203,29 @@ class Narrator implements Observer {
     }
   }
 
-  #wroteEntry(entry: number, block: number, cleared: boolean): void {
+  /** The blocks that an entry of the table maps, in words. */
+  #mapped(entry: number): string {
+    const { tables } = this.#computer;
+    return words.mapped(tables.pageNumber(entry), 8 ** sizeOf(tables.dataHigh(entry)));
+  }
+
+  #wroteEntry(entry: number, cleared: boolean): void {
+    const { tables } = this.#computer;
+    const [block, blocks] = [tables.pageNumber(entry), this.#mapped(entry)];
     if (!cleared) {
       const served = this.#step === 'S5';
       this.#say(
-        this.#instant === undefined ? words.letGoEarly(block) : words.writableAgain(block, served),
+        this.#instant === undefined ? words.letGoEarly(blocks) : words.writableAgain(blocks, served),
         block,
       );
       return;
     }
     if (this.#step === 'S1') this.#step = 'S2';
     const another = [...this.#protected.values()].includes(block);
+    const large = sizeOf(tables.dataHigh(entry)) > 0;
     const said = this.#protected.has(entry)
-      ? words.protectedAgain(block)
-      : words.protectedPage(block, another);
+      ? words.protectedAgain(blocks)
+      : words.protectedPage(blocks, another, large);
     this.#protected.set(entry, block);
     this.#say(said, block);
   }
