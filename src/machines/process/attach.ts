@@ -37,7 +37,6 @@ import { readMappingDetails } from './smaps.ts';
 import { StoppedThread } from './stopped-thread.ts';
 import { taskIds } from './tasks.ts';
 import type { ThreadWords } from './thread-words.ts';
-import { SleepClock } from './timed-wait.ts';
 import { makeUserfaultfds } from './userfaultfd-in-target.ts';
 import { Witness } from './witness.ts';
 
@@ -87,7 +86,6 @@ export class Attachment implements Disposable {
   readonly sharers: readonly number[];
   /** the longest that a thread was stopped for an injection */
   attachNs = 0;
-  readonly clock: SleepClock = new SleepClock();
   readonly #gadgets: Gadgets;
   /** threads that were asked to stop and have not: they sleep uninterruptibly, and stay traced until they are held */
   readonly strays: Set<number> = new Set();
@@ -174,7 +172,7 @@ export class Attachment implements Disposable {
     const begin = monotonicNs();
     this.#stopping(true);
     try {
-      const thread = StoppedThread.stop(this.pid, tid, options, this.strays, this.clock);
+      const thread = StoppedThread.stop(this.pid, tid, options, this.strays);
       if (thread === undefined) return undefined;
       // The number of a thread that ended may have come to mean another's: nothing is done to that.
       if (!this.tasks.has(tid) || !this.#suits(thread)) {
@@ -222,7 +220,7 @@ export class Attachment implements Disposable {
     if (forecastNs > this.#pauseLimitNs) throw pauseTooLong(forecastNs, this.#pauseLimitNs);
     const spared = new Set([thread.tid, helperTid]);
     using building = new DisposableStack();
-    const hold = building.use(new Hold(this.pid, this.tasks, this.sharers, this.clock, this.strays, spared));
+    const hold = building.use(new Hold(this.pid, this.tasks, this.sharers, this.strays, spared));
     for (let attempt = 0; attempt < HOLD_ATTEMPTS; attempt++) {
       hold.seize();
       hold.begin();

@@ -28,7 +28,6 @@ import {
 import { isInterruptedCall, restartInterruptedCall } from './interrupted-calls.ts';
 import { RegisterStore } from './register-store.ts';
 import { canWrite, isOurs } from './tasks.ts';
-import { type SleepClock, shortenWait, type TimedWait } from './timed-wait.ts';
 
 /** New threads stop as they are born, and are held with the rest; so are vfork's children, which share the memory. */
 const OPTIONS = PTRACE_O_TRACECLONE | PTRACE_O_TRACEVFORK | PTRACE_O_TRACEEXEC;
@@ -44,8 +43,6 @@ const SPIN_NS = 40_000;
 export const HOLD_THREAD_NS = 14_000;
 /** for a task of somebody else to stop, so that it can go on */
 const DISMISSAL_NS = 50_000_000;
-/** looking at a task takes 60 us, in which traps are not served */
-const OBSERVED_MAX = 64;
 
 /** A task of the target while it is held. */
 interface HeldTask {
@@ -70,8 +67,6 @@ export class Hold implements Disposable {
   readonly #list: TaskList;
   readonly #traced: ReadonlySet<number>;
   readonly #spared: ReadonlySet<number>;
-  readonly #clock: SleepClock;
-  #waits: ReadonlyMap<number, TimedWait> = new Map();
   readonly #tasks = new Map<number, HeldTask>();
   readonly #status: WaitStatus = new WaitStatus();
   readonly #registers: Memory = scratch(userRegs.sizeBytes);
@@ -86,13 +81,11 @@ export class Hold implements Disposable {
    * @param sharers tasks outside the thread group that share the memory
    * @param traced tasks that this thread traces already, and has asked to stop
    * @param spared tasks that are stopped already, by somebody else of us
-   * @param clock tells how long waits have lasted
    */
   constructor(
     pid: number,
     list: TaskList,
     sharers: readonly number[],
-    clock: SleepClock,
     traced: ReadonlySet<number> = new Set(),
     spared: ReadonlySet<number> = new Set(),
   ) {
@@ -101,7 +94,6 @@ export class Hold implements Disposable {
     this.#sharers = sharers;
     this.#traced = traced;
     this.#spared = spared;
-    this.#clock = clock;
   }
 
   /** how many tasks there are */
@@ -112,7 +104,6 @@ export class Hold implements Disposable {
   /** Seizes all tasks, which they do not feel. */
   seize(): void {
     while (this.#seizeNew() > 0);
-    this.#observeWaits();
     if (this.#tasks.size === 0 && this.#spared.size === 0)
       throw gone(this.#pid, 'it has no thread that can be stopped');
     this.registers.reserve(this.#tasks.size);
@@ -178,10 +169,6 @@ export class Hold implements Disposable {
   [Symbol.dispose](): void {
     this.release();
     this.registers[Symbol.dispose]();
-  }
-
-  #observeWaits(): void {
-    this.#waits = this.#tasks.size <= OBSERVED_MAX ? this.#clock.observe(this.#tasks.keys()) : new Map();
   }
 
   #seizeNew(): number {
@@ -317,10 +304,7 @@ export class Hold implements Disposable {
   #restartCall(tid: number): void {
     const registers = this.#registers;
     if (getRegisters(tid, registers.address) < 0) return;
-    if (!restartInterruptedCall(registers)) return;
-    const wait = this.#waits.get(tid);
-    if (wait !== undefined) shortenWait(registers, wait);
-    setRegisters(tid, registers.address);
+    if (restartInterruptedCall(registers)) setRegisters(tid, registers.address);
   }
 }
 

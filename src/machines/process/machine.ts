@@ -81,9 +81,9 @@ export class ProcessMachine implements Machine {
   constructor(attached: Attachment) {
     using building = new DisposableStack();
     this.#attached = building.use(attached);
-    const { pid, tasks, sharers, strays, clock, memory, userfaultfd } = attached;
+    const { pid, tasks, sharers, strays, memory, userfaultfd } = attached;
     this.name = `process ${pid}`;
-    this.#hold = building.use(new Hold(pid, tasks, sharers, clock, strays));
+    this.#hold = building.use(new Hold(pid, tasks, sharers, strays));
     this.#words = building.use(new ThreadWords(pid, tasks, sharers, memory));
     this.#traps = new TrapQueue(pid, userfaultfd);
     this.#protection = new Protection(attached, this.#words.blocks);

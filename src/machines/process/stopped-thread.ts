@@ -30,7 +30,6 @@ import {
 } from '../../linux/ptrace.ts';
 import { restartInterruptedCall } from './interrupted-calls.ts';
 import { canWrite } from './tasks.ts';
-import { type SleepClock, shortenWait, type TimedWait } from './timed-wait.ts';
 
 const STOP_LIMIT_NS = 200_000_000;
 const CALL_LIMIT_NS = 500_000_000;
@@ -60,7 +59,6 @@ export class StoppedThread implements Disposable {
   #signal = 0;
   #stopped = false;
   #options = 0;
-  #wait: TimedWait | undefined;
   readonly #memory: MappedMemory;
   readonly #call: Memory;
   readonly #status: WaitStatus = new WaitStatus();
@@ -83,21 +81,13 @@ export class StoppedThread implements Disposable {
    *   when it wakes, and is in `strays` for whoever holds the process next
    * @throws LivecoreError SYSTEM_CALL: EPERM when another tracer has it or the right is missing, ESRCH when it is gone
    */
-  static stop(
-    pid: number,
-    tid: number,
-    options: number,
-    strays: Set<number>,
-    clock?: SleepClock,
-  ): StoppedThread | undefined {
-    const wait = clock?.observe([tid]).get(tid);
+  static stop(pid: number, tid: number, options: number, strays: Set<number>): StoppedThread | undefined {
     const result = seize(tid, options);
     if (result === -ERRNO.EPERM && !canWrite(pid, tid)) throw ended(tid);
     check(result, `trace thread ${tid}`, 'ptrace(PTRACE_SEIZE)', { tid });
     const thread = StoppedThread.adopt(tid, strays, true);
     if (thread === undefined) return undefined;
     thread.#options = options;
-    thread.#wait = wait;
     return thread;
   }
 
@@ -213,8 +203,7 @@ export class StoppedThread implements Disposable {
   [Symbol.dispose](): void {
     if (this.#stopped) {
       this.#stopped = false;
-      if (restartInterruptedCall(this.registers) && this.#wait !== undefined)
-        shortenWait(this.registers, this.#wait);
+      restartInterruptedCall(this.registers);
       setSignalMask(this.tid, this.signalMask.address);
       setRegisters(this.tid, this.registers.address);
       detach(this.tid, this.#signal);
