@@ -18,6 +18,8 @@ import { startZombie } from '../support/zombie.ts';
 const launcher = join(import.meta.dirname, '../../bin/livecore');
 const skip = process.getuid!() === 0 ? buildTarget('writer').skip : 'needs root';
 const TIMEOUT_MS = 60_000;
+const NOBODY = 65534;
+const spawning = buildTarget('spawning');
 
 /** A folder in which a tmpfs can be mounted. */
 class Folder extends TestFolder {
@@ -69,6 +71,14 @@ suite('no process that can be dumped', { skip }, () => {
   }, () => {
     const { status, error } = refused(2);
     assert.deepEqual([status, error.code], [1, 'KERNEL_THREAD']);
+  });
+
+  test('one with a thread that nothing stops: it waits in vfork', { skip: spawning.skip }, async () => {
+    // Of nobody: others are held while there is a descriptor that they could take, and not of who may take ours anyway.
+    await using target = await startChild(spawning.path, [], { uid: NOBODY, gid: NOBODY, cwd: '/' });
+    const { status, error } = refused(target.pid);
+    assert.deepEqual([status, error.code], [1, 'HOLD_FAILED'], error.message);
+    await target.quit();
   });
 
   test('one that has ended', async () => {

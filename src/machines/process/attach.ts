@@ -233,9 +233,12 @@ export class Attachment implements Disposable {
         building.move();
         return hold;
       }
-      while (!hold.releaseStopped()) sleepNs(RELEASE_NAP_NS);
+      // Who has not stopped is taken along into the next attempt: it may be in the kernel for long, as a parent in vfork(2).
+      const pauseNs = attempt + 1 < HOLD_ATTEMPTS ? HOLD_NS * 2 ** attempt : 0;
+      const pausedBy = monotonicNs() + pauseNs;
+      while (!hold.releaseStopped() && monotonicNs() < pausedBy) sleepNs(RELEASE_NAP_NS);
       this.strays.clear();
-      sleepNs(HOLD_NS * 2 ** attempt);
+      sleepNs(Math.max(0, pausedBy - monotonicNs()));
     }
     throw new LivecoreError(
       'HOLD_FAILED',
