@@ -6,6 +6,7 @@ import { startChild } from '../../../test/support/child.ts';
 import { isRunning, until } from '../../../test/support/unharmed.ts';
 import type { WriterReady } from '../../../test/support/writer.ts';
 import { RangeList } from '../../engine/range-list.ts';
+import { ERRNO } from '../../linux/errno.ts';
 import { MappedMemory } from '../../linux/memory.ts';
 import { ProcessHandle } from '../../linux/pidfd.ts';
 import { Attachment } from './attach.ts';
@@ -32,4 +33,32 @@ test('killed while it is being held, it has no T0', { skip }, async () => {
     machine.initial(new RangeList(), new RangeList(), new RangeList());
   };
   assert.throws(hold, { code: 'TARGET_GONE' });
+});
+
+test('words that can not be released when they are found are released later, and nothing is protected before', {
+  skip,
+}, async () => {
+  using child = await startChild<WriterReady>(writer.path, ['--mib', 4, '--threads', 2, '--rate', 1000]);
+  using staging = new MappedMemory(PAGE_BYTES);
+  using target = new ProcessHandle(child.pid);
+  const attached = new Attachment(target, { all: true, staging, marker: 0n });
+  using machine = new ProcessMachine(attached);
+  const { userfaultfd } = attached;
+  const release = userfaultfd.writeProtect.bind(userfaultfd);
+  const refused = new Set<number>();
+  let removing = true;
+  userfaultfd.writeProtect = (start, length, on) => {
+    if (on || !removing) {
+      refused.delete(start);
+      return release(start, length, on);
+    }
+    refused.add(start);
+    return -ERRNO.EAGAIN;
+  };
+  // Nothing at all is protected here, but the words are looked at, for the first time.
+  assert.equal(machine.protect(0, 0), false);
+  assert.ok(refused.size > 0);
+  removing = false;
+  assert.equal(machine.protect(0, 0), true);
+  assert.equal(refused.size, 0);
 });

@@ -71,6 +71,8 @@ export class ProcessMachine implements Machine {
   #registered = false;
   /** a mapping changed while it was surveyed */
   #unsettled = false;
+  /** blocks of words that were found too late, and could not be released yet */
+  readonly #late: number[] = [];
   /** when anything was last disarmed */
   #disarmedNs = 0;
   #t0: T0 | undefined;
@@ -135,6 +137,7 @@ export class ProcessMachine implements Machine {
         this.#askThread(tid);
         found = yield;
       }
+      this.#releaseLate();
       found = yield;
     } while (!this.#words.complete);
     let dropped = false;
@@ -171,7 +174,8 @@ export class ProcessMachine implements Machine {
     // Who was born since the look before has words there as well; who has died since, in this tenth of a millisecond, is
     // the one that it does not help.
     this.#words.lookAgain(this.#unprotect);
-    if (result === -ERRNO.EAGAIN) return false;
+    this.#releaseLate();
+    if (result === -ERRNO.EAGAIN || this.#late.length > 0) return false;
     // What is not mapped any more needs no protection; it is found missing later.
     if (result < 0 && result !== -ERRNO.ENOENT) {
       throw failure('write-protect pages of the target', 'ioctl(UFFDIO_WRITEPROTECT)', result, {
@@ -211,6 +215,7 @@ export class ProcessMachine implements Machine {
     // They are the hold's from here on, and let go with it.
     this.#attached.strays.clear();
     this.#words.look(this.#unprotect);
+    this.#releaseLate();
     this.#rehearseHold();
     this.#hold.begin();
   }
@@ -234,6 +239,7 @@ export class ProcessMachine implements Machine {
 
   continueHold(): 'holding' | 'held' {
     if (!this.#hold.look()) return 'holding';
+    this.#releaseLate();
     this.#t0 = { wallNs: realtimeNs(), monotonicNs: monotonicNs() };
     this.#copier.held = true;
     return 'held';
@@ -325,9 +331,15 @@ export class ProcessMachine implements Machine {
   /** Words that were found too late: their blocks may be protected already. */
   readonly #unprotect: RangeSink = {
     add: (first, count) => {
-      this.release(first, count);
+      for (let block = first; block < first + count; block++) this.#late.push(block);
     },
   };
+
+  /** While somebody removes memory nothing can be released: what could not be is tried again with the next look. */
+  #releaseLate(): void {
+    const release = (): number => (this.release(this.#late.at(-1)!, 1) ? 0 : -ERRNO.EAGAIN);
+    while (this.#late.length > 0 && this.#inTheMoment(release) === 0) this.#late.pop();
+  }
 
   /** A thread that ends meanwhile has no words any more; one that can't be asked has none of a C library. */
   #askThread(tid: number): void {
