@@ -130,7 +130,8 @@ const MEANWHILE: readonly RegExp[] = [
   /^thread \d+ SigBlk: [0-9a-f]{16} -> f{11}bfeff$/,
   // The helper of an injection, which lives for a moment; between two looks a thread may be missed.
   /^thread \d+ .*: (new|gone)/,
-  /^map .* uw[ \]]/,
+  // um: registered for missing pages, for the moment in which it is let go.
+  /^map .* u[mw][ \]]/,
   /^(VmPTE|Referenced|Private_\w+|Shared_\w+|Pss\w*): /,
 ];
 
