@@ -63,7 +63,6 @@ function program(clearChildTid: number, robustList: number): readonly Instructio
   ];
 }
 
-/** Where the jump of the program goes: past the call, to the end. */
 function assemble(instructions: readonly Instruction[], to: Memory): void {
   instructions.forEach(([code, destination, source, offset, value], index) => {
     const at = index * bpfInsn.sizeBytes;
@@ -98,9 +97,9 @@ export class TaskWords implements Disposable {
    *   CAP_PERFMON in the first user namespace, -ENOSYS, -ENOENT without its types
    */
   static open(pids: readonly number[]): TaskWords | number {
-    const places = readPlaces();
-    if (places === undefined) return -ERRNO.ENOENT;
-    const code = load(program(places.clear_child_tid, places.robust_list), places.target);
+    const known = findPlaces();
+    if (known === undefined) return -ERRNO.ENOENT;
+    const code = load(program(known.clear_child_tid, known.robust_list), known.target);
     if (code < 0) return code;
     const links = pids.map((pid) => linkTo(code, pid));
     closeFile(code);
@@ -149,8 +148,22 @@ export class TaskWords implements Disposable {
   }
 }
 
-/** What the program has to know of this kernel; undefined where that does not tell. */
-function readPlaces(): { target: number; clear_child_tid: number; robust_list: number } | undefined {
+/** What the program has to know of this kernel, which stays the same. */
+interface Places {
+  readonly target: number;
+  readonly clear_child_tid: number;
+  readonly robust_list: number;
+}
+
+let places: Places | undefined;
+
+/** Undefined where the kernel does not tell. Takes 20 ms when it is first called. */
+function findPlaces(): Places | undefined {
+  places ??= readPlaces();
+  return places;
+}
+
+function readPlaces(): Places | undefined {
   try {
     using types = new KernelTypes();
     const target = types.functionId('bpf_iter_task');
