@@ -1,3 +1,4 @@
+import { DEFAULT_POLICY } from '../../engine/policy.ts';
 import { pauseTooLong } from '../../engine/snapshot.ts';
 import { LivecoreError } from '../../errors.ts';
 import {
@@ -59,8 +60,7 @@ const FEATURES =
   UFFD_FEATURE_WP_HUGETLBFS_SHMEM |
   UFFD_FEATURE_EVENT_REMOVE;
 const CODE_CHUNK_BYTES = 4 * 1024 * 1024;
-/** as the engine's own hold: see policy.ts */
-const HOLD_NS = 10_000_000;
+const { holdNs: HOLD_NS } = DEFAULT_POLICY;
 const HOLD_ATTEMPTS = 4;
 const RELEASE_NAP_NS = 100_000;
 /** pieces overlap by this */

@@ -6,7 +6,6 @@ import { ERRNO } from '../../linux/errno.ts';
 import { failure } from '../../linux/failure.ts';
 import { readMaps } from '../../linux/proc.ts';
 import { isGone } from '../../linux/proc-file.ts';
-import type { Mapping } from '../../linux/proc-maps.ts';
 import type { Attachment } from './attach.ts';
 import { HOLD_THREAD_NS, Hold } from './hold.ts';
 import { HoldPlan } from './hold-plan.ts';
@@ -311,9 +310,7 @@ export class ProcessMachine implements Machine {
 
   disarm(): boolean {
     const { pid, pages } = this.#attached;
-    const over = overIfGone(() =>
-      this.#protection.disarmNext(this.#spans, pages, () => readMapsIfAlive(pid)),
-    );
+    const over = overIfGone(() => this.#protection.disarmNext(this.#spans, pages, () => readMaps(pid)));
     const nowNs = monotonicNs();
     if (!this.#protection.refused || this.#disarmedNs === 0) this.#disarmedNs = nowNs;
     return over || nowNs - this.#disarmedNs > DISARM_NS;
@@ -466,15 +463,5 @@ function overIfGone(act: () => boolean): boolean {
   } catch (error) {
     if (!isGone(error)) throw error;
     return true;
-  }
-}
-
-/** A target that has ended has none. */
-function readMapsIfAlive(pid: number): Mapping[] {
-  try {
-    return readMaps(pid);
-  } catch (error) {
-    if (!isGone(error)) throw error;
-    return [];
   }
 }
