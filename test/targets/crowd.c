@@ -75,11 +75,14 @@ int main(int argc, char **argv) {
   for (uint64_t thread = 0; thread < threads; thread++)
     if (pthread_create(&handles[thread], &attributes, sleep_on, (void *)thread)) die("pthread_create of %lu", thread);
   while (__atomic_load_n(&ready, __ATOMIC_ACQUIRE) < threads) usleep(1000);
-  while (number(argv, "full", 0)) {
+  bool full = number(argv, "full", 0);
+  while (full) {
     /* every second page of a reservation, so that no two are joined */
     char *pair = mmap(NULL, 2 * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (pair == MAP_FAILED || mprotect(pair, PAGE, PROT_READ | PROT_WRITE)) break;
   }
+  /* a whole mapping more is allowed where a part of one is not (mm/mmap.c, mm/vma.c); shared ones are never joined */
+  while (full && mmap(NULL, PAGE, PROT_READ, MAP_SHARED | MAP_ANONYMOUS, -1, 0) != MAP_FAILED) {}
   printf("READY {\"pid\":%d,\"memory\":%lu,\"lastTid\":%d}\n", getpid(), (uint64_t)memory, threads ? ids[threads - 1] : 0);
   fflush(stdout);
   for (char line[64]; next_command(line, sizeof line) && strcmp(line, "quit");) report();
