@@ -1,6 +1,9 @@
 /** A target process: started, awaited until it says READY, spoken to by lines, ended by its pid alone. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { chmodSync, copyFileSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
 import { createInterface } from 'node:readline';
 
 export interface ChildOptions {
@@ -49,7 +52,9 @@ export async function startChild<Ready = Record<string, unknown>>(
   args: readonly (string | number)[] = [],
   options: ChildOptions = {},
 ): Promise<Child<Ready>> {
-  const child = spawn(program, args.map(String), {
+  using resources = new DisposableStack();
+  const reached = options.uid === undefined ? program : resources.use(new OpenCopy(program)).path;
+  const child = spawn(reached, args.map(String), {
     stdio: ['pipe', 'pipe', 'pipe'],
     env: { ...process.env, ...options.env },
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
@@ -61,10 +66,29 @@ export async function startChild<Ready = Record<string, unknown>>(
     const line = await speaker.nextLine(options.readyTimeoutMs ?? 60_000, 'READY');
     if (!line.startsWith('READY')) throw new Error(`${program}: expected READY, it said: ${line}`);
     speaker.ready = line.length > 6 ? JSON.parse(line.slice(6)) : {};
+    const owned = resources.move();
+    void speaker.exited.then(() => owned.dispose());
     return speaker as Child<unknown> as Child<Ready>;
   } catch (error) {
     await speaker[Symbol.asyncDispose]();
     throw error;
+  }
+}
+
+/** A program where every user may run it: a checkout may lie where only its owner comes. Stays as long as it runs. */
+class OpenCopy implements Disposable {
+  readonly path: string;
+  readonly #folder: string;
+
+  constructor(program: string) {
+    this.#folder = mkdtempSync(join(tmpdir(), 'livecore-program-'));
+    chmodSync(this.#folder, 0o755);
+    this.path = join(this.#folder, basename(program));
+    copyFileSync(program, this.path);
+  }
+
+  [Symbol.dispose](): void {
+    rmSync(this.#folder, { recursive: true, force: true });
   }
 }
 
